@@ -1,0 +1,85 @@
+import { EmuError } from './errors.js';
+import { typeText, type Tensor, type TensorType } from './tensor.js';
+import type { Attributes, WeightLayout } from './program.js';
+import type { Value } from './trace.js';
+
+/** Types of a call's inputs in order; an absent optional input is null. */
+export type InputTypes = readonly (TensorType | null)[];
+export type InputTensors = readonly (Tensor | null)[];
+
+/** What a gradient rule sees of the call it differentiates. */
+export interface GradientContext {
+  readonly inputs: readonly (Value | null)[];
+  readonly outputs: readonly Value[];
+  readonly attributes: Attributes;
+}
+
+/**
+ * From the gradients of the outputs to the gradients of the inputs (null where an input needs none), written
+ * as ops on symbolic values. An op that has no gradient says why.
+ */
+export type GradientRule =
+  | ((outputGradients: readonly Value[], context: GradientContext) => readonly (Value | null)[])
+  | { readonly because: string };
+
+/** Everything the project knows of one op. Its C++ home is the folder of the same name in cpp/ops. */
+export interface OpDefinition {
+  readonly name: string;
+  /**
+   * Output types from input types and attributes.
+   * @throws EmuError TENSOR_SHAPE_MISMATCH or INVALID_OPTION, saying both sides with numbers.
+   */
+  infer(inputs: InputTypes, attributes: Attributes): readonly TensorType[];
+  /** Plain loops that define what the op means. Writes into `outputs`, which are zeroed. */
+  reference(inputs: InputTensors, attributes: Attributes, outputs: readonly Tensor[]): void;
+  readonly gradient: GradientRule;
+  /** The single output is the memory of input 0 (a view, or a state updated in place). */
+  readonly aliasesInput?: true;
+  /** Input 0 is a state that the op changes. */
+  readonly updatesState?: true;
+  /** Inputs whose weight a backend may repack, by input index. */
+  readonly weightLayouts?: Readonly<Record<number, WeightLayout>>;
+}
+
+/** Throws TENSOR_SHAPE_MISMATCH with the op's name in front. */
+export function refuseShape(op: string, message: string, inputs: InputTypes): never {
+  const came = inputs.map((type) => (type === null ? '_' : typeText(type))).join(', ');
+  throw new EmuError('TENSOR_SHAPE_MISMATCH', `[${op}] ${message}: got ${came}`, {
+    details: { op, inputs: inputs.map((type) => (type === null ? null : typeText(type))) },
+  });
+}
+
+/** Throws INVALID_OPTION with the op's and the attribute's name in front. */
+export function refuseAttribute(op: string, attribute: string, value: unknown, needed: string): never {
+  throw new EmuError('INVALID_OPTION', `[${op}] ${attribute} ${JSON.stringify(value)} is not ${needed}`, {
+    details: { op, attribute, value },
+  });
+}
+
+/** The type of a required input; refuses a missing one. */
+export function required(op: string, inputs: InputTypes, index: number): TensorType {
+  const type = inputs[index];
+  if (type === undefined || type === null) refuseShape(op, `input ${index} is missing`, inputs);
+  return type;
+}
+
+export function numberAttribute(op: string, attributes: Attributes, name: string): number {
+  const value = attributes[name];
+  if (typeof value !== 'number' || !Number.isFinite(value))
+    refuseAttribute(op, name, value, 'a finite number');
+  return value;
+}
+
+export function integerAttribute(op: string, attributes: Attributes, name: string, least: number): number {
+  const value = numberAttribute(op, attributes, name);
+  if (!Number.isSafeInteger(value) || value < least) {
+    refuseAttribute(op, name, value, `an integer of at least ${least}`);
+  }
+  return value;
+}
+
+export function listAttribute(op: string, attributes: Attributes, name: string): readonly number[] {
+  const value = attributes[name];
+  if (!Array.isArray(value)) refuseAttribute(op, name, value, 'a list of numbers');
+  return value as readonly number[];
+}
