@@ -1,0 +1,29 @@
+#include "base/op.h"
+
+namespace emu {
+
+#define EMU_OP(name, planner) Status planner(const CallTypes& call, CallPlan* plan);
+#define EMU_ALIAS_OP(name, planner) EMU_OP(name, planner)
+#include "ops/table.inc"
+#undef EMU_OP
+#undef EMU_ALIAS_OP
+
+const std::vector<OpImplementation>& AllOps() {
+  static const std::vector<OpImplementation> ops = {
+#define EMU_OP(name, planner) {#name, false, planner},
+#define EMU_ALIAS_OP(name, planner) {#name, true, planner},
+#include "ops/table.inc"
+#undef EMU_OP
+#undef EMU_ALIAS_OP
+  };
+  return ops;
+}
+
+const OpImplementation* FindOp(const std::string& name) {
+  for (const OpImplementation& op : AllOps()) {
+    if (name == op.name) return &op;
+  }
+  return nullptr;
+}
+
+}  // namespace emu
