@@ -7,3 +7,4 @@ export * from './trace.js';
 export * from './print.js';
 export * from './backend.js';
 export * from './reference.js';
+export * from './philox.js';

@@ -2,8 +2,47 @@
 import { EmuError } from '../errors.js';
 import type { OpDefinition } from '../op.js';
 import { linearOp } from './linear.js';
+import { embeddingOp } from './embedding.js';
+import { rmsNormOp } from './rms-norm.js';
+import { layerNormOp } from './layer-norm.js';
+import { attentionOp } from './attention.js';
+import { addOp } from './add.js';
+import { multiplyOp } from './multiply.js';
+import { reshapeOp } from './reshape.js';
+import { permuteOp } from './permute.js';
+import { concatOp } from './concat.js';
+import { sliceOp } from './slice.js';
+import { activationOp } from './activation.js';
+import { gatedActivationOp } from './gated-activation.js';
+import { rotaryEmbeddingOp } from './rotary-embedding.js';
+import { cacheWriteOp } from './cache-write.js';
+import { cachedAttentionOp } from './cached-attention.js';
+import { cachePageCopyOp } from './cache-page-copy.js';
+import { replaceRowsOp } from './replace-rows.js';
+import { gatherRowsOp } from './gather-rows.js';
 
-const definitions: ReadonlyMap<string, OpDefinition> = new Map([linearOp].map((op) => [op.name, op]));
+const list: readonly OpDefinition[] = [
+  linearOp,
+  embeddingOp,
+  rmsNormOp,
+  layerNormOp,
+  attentionOp,
+  addOp,
+  multiplyOp,
+  reshapeOp,
+  permuteOp,
+  concatOp,
+  sliceOp,
+  activationOp,
+  gatedActivationOp,
+  rotaryEmbeddingOp,
+  cacheWriteOp,
+  cachedAttentionOp,
+  cachePageCopyOp,
+  replaceRowsOp,
+  gatherRowsOp,
+];
+const definitions: ReadonlyMap<string, OpDefinition> = new Map(list.map((op) => [op.name, op]));
 
 /** @throws EmuError INVALID_OPTION for a name that is not in the op list. */
 export function definitionOf(name: string): OpDefinition {
@@ -24,3 +63,21 @@ export function opNames(): readonly string[] {
 
 export * from './activation-kind.js';
 export * from './linear.js';
+export * from './embedding.js';
+export * from './rms-norm.js';
+export * from './layer-norm.js';
+export * from './attention.js';
+export * from './add.js';
+export * from './multiply.js';
+export * from './reshape.js';
+export * from './permute.js';
+export * from './concat.js';
+export * from './slice.js';
+export * from './activation.js';
+export * from './gated-activation.js';
+export * from './rotary-embedding.js';
+export * from './cache-write.js';
+export * from './cached-attention.js';
+export * from './cache-page-copy.js';
+export * from './replace-rows.js';
+export * from './gather-rows.js';

@@ -1,0 +1,50 @@
+import { numberAttribute, refuseAttribute, type OpDefinition } from '../op.js';
+import type { Attributes } from '../program.js';
+import type { Tensor } from '../tensor.js';
+import type { Value } from '../trace.js';
+import { inputSignature } from './signature.js';
+import { floats, present } from './tensor-access.js';
+
+export interface NormOptions {
+  /** Added to the mean square (or the variance) before the root. */
+  readonly epsilon: number;
+}
+
+/** The `epsilon` attribute of a normalisation: finite and not negative. */
+export function epsilonAttribute(op: string, attributes: Attributes): number {
+  const epsilon = numberAttribute(op, attributes, 'epsilon');
+  if (epsilon < 0) refuseAttribute(op, 'epsilon', epsilon, 'a number of at least 0');
+  return epsilon;
+}
+
+/**
+ * x / sqrt(mean(x²) + epsilon) · weight over the last axis (Zhang and Sennrich 2019).
+ * x f32[...,D], weight f32[D] -> f32[...,D].
+ */
+export function rmsNorm(x: Value, weight: Value, options: NormOptions): Value {
+  return x.tracer.call('rmsNorm', [x, weight], { epsilon: options.epsilon })[0] as Value;
+}
+
+const bind = inputSignature<'D'>('rmsNorm', 'x f32[...,D]', 'weight f32[D]');
+
+export const rmsNormOp: OpDefinition = {
+  name: 'rmsNorm',
+  infer(inputs, attributes) {
+    epsilonAttribute('rmsNorm', attributes);
+    const { D, rest } = bind(inputs);
+    return [{ shape: [...rest, D], dtype: 'f32' }];
+  },
+  reference(inputs, attributes, outputs) {
+    const epsilon = epsilonAttribute('rmsNorm', attributes);
+    const { D } = bind(inputs);
+    const [x, weight] = [floats(present(inputs, 0)), floats(present(inputs, 1))];
+    const out = floats(outputs[0] as Tensor);
+    for (let start = 0; start < out.length; start += D) {
+      let squares = 0;
+      for (let d = 0; d < D; d++) squares += (x[start + d] as number) ** 2;
+      const factor = 1 / Math.sqrt(squares / D + epsilon);
+      for (let d = 0; d < D; d++) out[start + d] = (x[start + d] as number) * factor * (weight[d] as number);
+    }
+  },
+  gradient: { because: 'arrives with the training work' },
+};
