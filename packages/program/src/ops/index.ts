@@ -2,45 +2,59 @@
 import { EmuError } from '../errors.js';
 import type { OpDefinition } from '../op.js';
 import { linearOp } from './linear.js';
+import { convolutionOp } from './convolution.js';
 import { embeddingOp } from './embedding.js';
 import { rmsNormOp } from './rms-norm.js';
 import { layerNormOp } from './layer-norm.js';
+import { groupNormOp } from './group-norm.js';
 import { attentionOp } from './attention.js';
-import { addOp } from './add.js';
-import { multiplyOp } from './multiply.js';
-import { reshapeOp } from './reshape.js';
-import { permuteOp } from './permute.js';
-import { concatOp } from './concat.js';
-import { sliceOp } from './slice.js';
-import { activationOp } from './activation.js';
-import { gatedActivationOp } from './gated-activation.js';
-import { rotaryEmbeddingOp } from './rotary-embedding.js';
 import { cacheWriteOp } from './cache-write.js';
 import { cachedAttentionOp } from './cached-attention.js';
 import { cachePageCopyOp } from './cache-page-copy.js';
+import { rotaryEmbeddingOp } from './rotary-embedding.js';
 import { replaceRowsOp } from './replace-rows.js';
 import { gatherRowsOp } from './gather-rows.js';
+import { addOp } from './add.js';
+import { multiplyOp } from './multiply.js';
+import { scaleOp } from './scale.js';
+import { activationOp } from './activation.js';
+import { gatedActivationOp } from './gated-activation.js';
+import { concatOp } from './concat.js';
+import { sliceOp } from './slice.js';
+import { reshapeOp } from './reshape.js';
+import { permuteOp } from './permute.js';
+import { upsampleNearestOp } from './upsample-nearest.js';
+import { logSoftmaxOp } from './log-softmax.js';
+import { crossEntropyOp } from './cross-entropy.js';
+import { castOp } from './cast.js';
 
 const list: readonly OpDefinition[] = [
   linearOp,
+  convolutionOp,
   embeddingOp,
   rmsNormOp,
   layerNormOp,
+  groupNormOp,
   attentionOp,
-  addOp,
-  multiplyOp,
-  reshapeOp,
-  permuteOp,
-  concatOp,
-  sliceOp,
-  activationOp,
-  gatedActivationOp,
-  rotaryEmbeddingOp,
   cacheWriteOp,
   cachedAttentionOp,
   cachePageCopyOp,
+  rotaryEmbeddingOp,
   replaceRowsOp,
   gatherRowsOp,
+  addOp,
+  multiplyOp,
+  scaleOp,
+  activationOp,
+  gatedActivationOp,
+  concatOp,
+  sliceOp,
+  reshapeOp,
+  permuteOp,
+  upsampleNearestOp,
+  logSoftmaxOp,
+  crossEntropyOp,
+  castOp,
 ];
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(list.map((op) => [op.name, op]));
 
@@ -63,21 +77,28 @@ export function opNames(): readonly string[] {
 
 export * from './activation-kind.js';
 export * from './linear.js';
+export * from './convolution.js';
 export * from './embedding.js';
 export * from './rms-norm.js';
 export * from './layer-norm.js';
+export * from './group-norm.js';
 export * from './attention.js';
-export * from './add.js';
-export * from './multiply.js';
-export * from './reshape.js';
-export * from './permute.js';
-export * from './concat.js';
-export * from './slice.js';
-export * from './activation.js';
-export * from './gated-activation.js';
-export * from './rotary-embedding.js';
 export * from './cache-write.js';
 export * from './cached-attention.js';
 export * from './cache-page-copy.js';
+export * from './rotary-embedding.js';
 export * from './replace-rows.js';
 export * from './gather-rows.js';
+export * from './add.js';
+export * from './multiply.js';
+export * from './scale.js';
+export * from './activation.js';
+export * from './gated-activation.js';
+export * from './concat.js';
+export * from './slice.js';
+export * from './reshape.js';
+export * from './permute.js';
+export * from './upsample-nearest.js';
+export * from './log-softmax.js';
+export * from './cross-entropy.js';
+export * from './cast.js';

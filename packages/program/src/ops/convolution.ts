@@ -1,0 +1,129 @@
+import { integerAttribute, listAttribute, refuseAttribute, refuseShape, type OpDefinition } from '../op.js';
+import type { Attributes } from '../program.js';
+import { sameShape, toFloat32, type Shape, type Tensor } from '../tensor.js';
+import type { Value } from '../trace.js';
+import { activationFunction, type ActivationKind } from './activation-kind.js';
+import { inputSignature } from './signature.js';
+import { floats, present, roundedLike } from './tensor-access.js';
+
+/** Zero rows and columns added around a picture: top, bottom, left, right. */
+export type Padding = readonly [number, number, number, number];
+
+export interface ConvolutionOptions {
+  readonly bias?: Value | null;
+  /** Added after the activation. */
+  readonly residual?: Value | null;
+  /** Default 1, the same in both directions. */
+  readonly stride?: number;
+  /** One number pads all four sides; default 0. */
+  readonly padding?: number | Padding;
+  readonly activation?: ActivationKind;
+}
+
+/**
+ * act(correlation of x with weight + bias) + residual, channels last.
+ * x f32[B,H,W,C], weight f32|bf16[O,C,kh,kw], bias f32[O], residual f32[B,H',W',O] -> f32[B,H',W',O] with
+ * H' = floor((H + top + bottom - kh) / stride) + 1. With a bf16 weight x is rounded to bf16 first; products
+ * accumulate in f32.
+ * @throws EmuError TENSOR_SHAPE_MISMATCH if sides differ or the kernel is larger than the padded picture.
+ */
+export function convolution(x: Value, weight: Value, options: ConvolutionOptions = {}): Value {
+  const { padding = 0, stride = 1 } = options;
+  const inputs = [x, weight, options.bias ?? null, options.residual ?? null];
+  const sides = typeof padding === 'number' ? [padding, padding, padding, padding] : padding;
+  const attributes = { stride, padding: sides, activation: options.activation ?? 'none' };
+  return x.tracer.call('convolution', inputs, attributes)[0] as Value;
+}
+
+const bind = inputSignature<'B' | 'H' | 'W' | 'C' | 'O' | 'kh' | 'kw'>(
+  'convolution',
+  'x f32[B,H,W,C]',
+  'weight f32|bf16[O,C,kh,kw]',
+  'bias? f32[O]',
+  'residual? f32[...]',
+);
+
+function paddingAttribute(attributes: Attributes): Padding {
+  const padding = listAttribute('convolution', attributes, 'padding');
+  if (padding.length !== 4 || padding.some((side) => !Number.isSafeInteger(side) || side < 0)) {
+    refuseAttribute(
+      'convolution',
+      'padding',
+      padding,
+      'four integers of at least 0: top, bottom, left, right',
+    );
+  }
+  return padding as unknown as Padding;
+}
+
+function outputSide(side: number, padding: number, kernel: number, stride: number): number {
+  return Math.floor((side + padding - kernel) / stride) + 1;
+}
+
+export const convolutionOp: OpDefinition = {
+  name: 'convolution',
+  infer(inputs, attributes) {
+    activationFunction('convolution', attributes);
+    const stride = integerAttribute('convolution', attributes, 'stride', 1);
+    const [top, bottom, left, right] = paddingAttribute(attributes);
+    const { B, H, W, O, kh, kw } = bind(inputs);
+    const [paddedHeight, paddedWidth] = [H + top + bottom, W + left + right];
+    if (kh === 0 || kw === 0 || kh > paddedHeight || kw > paddedWidth) {
+      const message = `kernel ${kh}x${kw} does not fit the padded picture ${paddedHeight}x${paddedWidth}`;
+      refuseShape('convolution', message, inputs);
+    }
+    const shape: Shape = [
+      B,
+      outputSide(H, top + bottom, kh, stride),
+      outputSide(W, left + right, kw, stride),
+      O,
+    ];
+    const residual = inputs[3];
+    if (residual && !sameShape(residual.shape, shape)) {
+      refuseShape('convolution', `residual is not [${shape.join(',')}]`, inputs);
+    }
+    return [{ shape, dtype: 'f32' }];
+  },
+  reference(inputs, attributes, outputs) {
+    const activate = activationFunction('convolution', attributes);
+    const stride = integerAttribute('convolution', attributes, 'stride', 1);
+    const [top, , left] = paddingAttribute(attributes);
+    const { B, H, W, C, O, kh, kw } = bind(inputs);
+    const weight = present(inputs, 1);
+    const [x, weights] = [roundedLike(weight, present(inputs, 0)), toFloat32(weight)];
+    const [bias, residual] = [inputs[2], inputs[3]].map((input) => (input ? floats(input) : null));
+    const output = outputs[0] as Tensor;
+    const out = floats(output);
+    const [, outputHeight, outputWidth] = output.shape as [number, number, number, number];
+
+    const productSum = (b: number, row: number, column: number, o: number): number => {
+      let sum = 0;
+      for (let i = 0; i < kh; i++) {
+        const y = row * stride + i - top;
+        if (y < 0 || y >= H) continue;
+        for (let j = 0; j < kw; j++) {
+          const z = column * stride + j - left;
+          if (z < 0 || z >= W) continue;
+          const from = ((b * H + y) * W + z) * C;
+          for (let c = 0; c < C; c++) {
+            sum += (x[from + c] as number) * (weights[((o * C + c) * kh + i) * kw + j] as number);
+          }
+        }
+      }
+      return sum;
+    };
+    let at = 0;
+    for (let b = 0; b < B; b++) {
+      for (let row = 0; row < outputHeight; row++) {
+        for (let column = 0; column < outputWidth; column++) {
+          for (let o = 0; o < O; o++, at++) {
+            const activated = activate(productSum(b, row, column, o) + (bias?.[o] ?? 0));
+            out[at] = activated + (residual?.[at] ?? 0);
+          }
+        }
+      }
+    }
+  },
+  gradient: { because: 'arrives with the training work' },
+  weightLayouts: { 1: 'convolution' },
+};
