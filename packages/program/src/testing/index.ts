@@ -1,0 +1,2 @@
+export * from './op-case.js';
+export * from './op-cases.js';
