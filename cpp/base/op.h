@@ -87,10 +87,6 @@ struct OpImplementation {
   Status (*plan)(const CallTypes& call, CallPlan* plan);
 };
 
-// The op of that name, or null. The list is cpp/ops/table.inc.
-const OpImplementation* FindOp(const std::string& name);
-const std::vector<OpImplementation>& AllOps();
-
 std::string ToText(const TensorType& type);
 
 // Splits `rows` rows into tasks of equal size: about four per thread, at least `least_rows` rows each. The

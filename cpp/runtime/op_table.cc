@@ -1,4 +1,4 @@
-#include "base/op.h"
+#include "runtime/op_table.h"
 
 namespace emu {
 
