@@ -5,11 +5,12 @@
 #include <cstring>
 
 namespace emu {
-namespace {
 
 struct Bf16 {
   uint16_t bits;
 };
+
+namespace {
 
 [[maybe_unused]] inline float ToFloat(Bf16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;

@@ -38,7 +38,7 @@ class Parser {
   }
 
   Status Expect(std::string_view word) {
-    return Take(word) ? Status() : Refuse("\"" + std::string(word) + "\"");
+    return Take(word) ? Status() : Refuse(std::string("\"").append(word).append("\""));
   }
 
   Status EndLine() {
