@@ -1,5 +1,6 @@
 import { EmuError } from './errors.js';
 import { definitionOf, opNames } from './ops/index.js';
+import { forEachStrided } from './ops/broadcast.js';
 import type {
   Backend,
   BackendDescription,
@@ -59,6 +60,8 @@ class ReferenceSession implements Session {
   readonly #weights = new Map<string, Tensor>();
   readonly #states = new Map<string, Tensor>();
   readonly #readFile: FileReader | undefined;
+  /** Settles when the runs asked for so far are over; runs share states, so they must not interleave. */
+  #lastRun: Promise<unknown> = Promise.resolve();
   disposed = false;
 
   constructor(readFile: FileReader | undefined) {
@@ -92,20 +95,26 @@ class ReferenceSession implements Session {
     return {
       program,
       scratchBytes,
-      run: (inputs, options) => this.#run(program, inputs, options ?? {}),
+      run: (inputs, options) => this.#inTurn(() => this.#run(program, inputs, options ?? {})),
       profile: async (inputs) => {
         const times: CallProfile[] = [];
-        await this.#run(program, inputs, {}, times);
+        await this.#inTurn(() => this.#run(program, inputs, {}, times));
         return times;
       },
     };
   }
 
-  dispose(): Promise<void> {
+  async dispose(): Promise<void> {
     this.disposed = true;
+    await this.#lastRun;
     this.#weights.clear();
     this.#states.clear();
-    return Promise.resolve();
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#lastRun.then(run);
+    this.#lastRun = result.catch(() => undefined);
+    return result;
   }
 
   async #run(
@@ -158,9 +167,12 @@ class ReferenceSession implements Session {
 
   async #materialize(request: WeightRequest): Promise<Tensor> {
     const { source, shape, dtype } = request;
-    const strides = source.kind === 'file' && source.strides ? source.strides : rowMajorStrides(shape);
+    const strides = source.kind === 'file' ? source.strides : undefined;
+    const count = elementCount(shape);
     const extent =
-      elementCount(shape) === 0 ? 0 : 1 + shape.reduce((sum, n, i) => sum + (n - 1) * (strides[i] ?? 0), 0);
+      strides === undefined || count === 0
+        ? count
+        : 1 + shape.reduce((sum, side, axis) => sum + (side - 1) * (strides[axis] ?? 0), 0);
     const stored = await this.#storedElements(request, extent);
     if (stored.length < extent) {
       throw new EmuError(
@@ -168,29 +180,44 @@ class ReferenceSession implements Session {
         `[weights] "${request.name}" needs ${extent} elements, found ${stored.length}`,
       );
     }
-    const out = allocate(dtype, elementCount(shape));
-    const index = new Array<number>(shape.length).fill(0);
-    for (let at = 0; at < out.length; at++) {
-      const from = index.reduce((sum, position, axis) => sum + position * (strides[axis] ?? 0), 0);
+    if (strides === undefined && source.dtype === dtype)
+      return { shape, dtype, data: stored.slice(0, count) };
+    const out = allocate(dtype, count);
+    const convert = (at: number, from: number): void => {
       const value = decode(stored[from] as number | bigint, source.dtype);
       if (out instanceof BigInt64Array) out[at] = BigInt(value);
       else out[at] = dtype === 'bf16' ? numberToBf16(value) : value;
-      advance(index, shape);
-    }
+    };
+    if (strides === undefined) for (let at = 0; at < count; at++) convert(at, at);
+    else forEachStrided(shape, strides, convert);
     return { shape, dtype, data: out };
   }
 
   async #storedElements(request: WeightRequest, count: number): Promise<TensorData> {
-    const { source } = request;
-    if (source.kind === 'data') return source.data;
+    const { source, name } = request;
+    const empty = allocate(source.dtype, source.kind === 'data' ? 0 : count);
+    if (source.kind === 'data') {
+      if (source.data.constructor === empty.constructor) return source.data;
+      const [came, needed] = [source.data.constructor.name, empty.constructor.name];
+      throw new EmuError(
+        'TENSOR_SHAPE_MISMATCH',
+        `[weights] "${name}" is ${source.dtype} in a ${came}, needs a ${needed}`,
+      );
+    }
     if (this.#readFile === undefined) {
       throw new EmuError(
         'CAPABILITY_MISSING',
-        `[weights] "${request.name}" lies in a file and this backend has no file reader`,
+        `[weights] "${name}" lies in a file and this backend has no file reader`,
       );
     }
-    const empty = allocate(source.dtype, count);
     const bytes = await this.#readFile(source.path, source.byteOffset, empty.byteLength);
+    if (bytes.byteLength !== empty.byteLength) {
+      throw new EmuError(
+        'CHECKPOINT_CORRUPT',
+        `[weights] "${name}" needs ${empty.byteLength} bytes at ${source.byteOffset} of ${source.path}, ` +
+          `found ${bytes.byteLength}`,
+      );
+    }
     new Uint8Array(empty.buffer).set(bytes);
     return empty;
   }
@@ -278,19 +305,4 @@ function checkFinite(call: Call, index: number, tensors: readonly (Tensor | unde
 function decode(value: number | bigint, dtype: DType): number {
   if (dtype === 'bf16') return bf16ToNumber(value as number);
   return dtype === 'f16' ? f16ToNumber(value as number) : Number(value);
-}
-
-function rowMajorStrides(shape: Shape): readonly number[] {
-  const strides = new Array<number>(shape.length).fill(1);
-  for (let axis = shape.length - 2; axis >= 0; axis--)
-    strides[axis] = (strides[axis + 1] ?? 1) * (shape[axis + 1] ?? 1);
-  return strides;
-}
-
-function advance(index: number[], shape: Shape): void {
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    index[axis] = (index[axis] ?? 0) + 1;
-    if ((index[axis] ?? 0) < (shape[axis] ?? 0)) return;
-    index[axis] = 0;
-  }
 }

@@ -1,6 +1,6 @@
 import { EmuError } from './errors.js';
 import { definitionOf } from './ops/index.js';
-import { sameShape, typeText, type DType, type Shape, type TensorType } from './tensor.js';
+import { byteLength, sameShape, typeText, type DType, type Shape, type TensorType } from './tensor.js';
 import type { Attributes, Binding, Call, Program, ValueId, WeightBinding, WeightLayout } from './program.js';
 
 /** A symbolic value: a shape and a dtype inside the program being traced. It owns nothing. */
@@ -29,6 +29,10 @@ export class Value implements TensorType {
   }
 }
 
+/** Programs hold values of at most this many axes and bytes; backends rely on it. */
+const maxAxes = 8;
+const maxBytes = 2 ** 46 - 1;
+
 // Names travel inside double quotes in printed programs.
 const printableName = /^[^"\\\u0000-\u001f]+$/;
 
@@ -37,8 +41,15 @@ export class Tracer {
   readonly #name: string;
   readonly #values: TensorType[] = [];
   readonly #inputs: Binding[] = [];
-  readonly #weights = new Map<string, WeightBinding>();
+  /** One binding for each layout in which a weight is read, by value. */
+  readonly #weights = new Map<ValueId, WeightBinding>();
+  /** The value of each weight that model code holds, by name. */
+  readonly #weightValues = new Map<string, ValueId>();
+  /** Weights that some call reads; the layout of the others is still open. */
+  readonly #weightsRead = new Set<ValueId>();
   readonly #states = new Map<string, Binding>();
+  /** Values that are the memory of a state: the states and what ops made of them in place. */
+  readonly #stateMemory = new Set<ValueId>();
   readonly #calls: Call[] = [];
   readonly #outputs: Binding[] = [];
 
@@ -60,11 +71,12 @@ export class Tracer {
 
   /** An immutable tensor of the session. Asking twice for a name gives the same value. */
   weight(name: string, shape: Shape, dtype: DType = 'f32'): Value {
-    const known = this.#weights.get(name);
-    if (known !== undefined) return this.#again(name, known.value, { shape, dtype });
+    const known = this.#weightValues.get(name);
+    if (known !== undefined) return this.#again(name, known, { shape, dtype });
     checkName('weight', name);
     const value = this.#newValue({ shape, dtype });
-    this.#weights.set(name, { name, value: value.id, layout: 'plain' });
+    this.#weightValues.set(name, value.id);
+    this.#weights.set(value.id, { name, value: value.id, layout: 'plain' });
     return value;
   }
 
@@ -75,6 +87,7 @@ export class Tracer {
     checkName('state', name);
     const value = this.#newValue({ shape, dtype });
     this.#states.set(name, { name, value: value.id });
+    this.#stateMemory.add(value.id);
     return value;
   }
 
@@ -85,7 +98,7 @@ export class Tracer {
     if (this.#outputs.some((output) => output.name === name)) {
       throw new EmuError('INVALID_OPTION', `[trace] output "${name}" is declared twice in ${this.#name}`);
     }
-    this.#outputs.push({ name, value: value.id });
+    this.#outputs.push({ name, value: this.#read(value.id, 'plain') });
   }
 
   /** Appends a call; shapes and attributes are checked by the op's own rule. */
@@ -93,15 +106,20 @@ export class Tracer {
     const definition = definitionOf(op);
     for (const input of inputs) if (input !== null) this.#own(input);
     const types = definition.infer(inputs, attributes);
+    const inPlace = inputs[0]?.id ?? -1;
+    if (definition.updatesState && !this.#stateMemory.has(inPlace)) {
+      throw new EmuError('INVALID_OPTION', `[${op}] input 0 ${String(inputs[0])} is not a state`, {
+        hint: 'Declare it with tracer.state(...).',
+      });
+    }
+    const read = inputs.map((input, index) =>
+      input === null ? null : this.#read(input.id, definition.weightLayouts?.[index] ?? 'plain'),
+    );
     const outputs = types.map((type) => this.#newValue(type));
-    const weightLayouts = Object.entries(definition.weightLayouts ?? {});
-    for (const [index, layout] of weightLayouts) this.#useWeight(inputs[Number(index)] ?? null, layout);
-    this.#calls.push({
-      op,
-      inputs: inputs.map((input) => input?.id ?? null),
-      attributes,
-      outputs: outputs.map((output) => output.id),
-    });
+    if (definition.aliasesInput && this.#stateMemory.has(inPlace)) {
+      for (const output of outputs) this.#stateMemory.add(output.id);
+    }
+    this.#calls.push({ op, inputs: read, attributes, outputs: outputs.map((output) => output.id) });
     return outputs;
   }
 
@@ -124,16 +142,26 @@ export class Tracer {
     };
   }
 
-  #newValue(type: TensorType): Value {
-    const bad = type.shape.find((side) => !Number.isSafeInteger(side) || side < 0);
+  #newValue({ shape, dtype }: TensorType): Value {
+    const text = `[${shape.join(',')}]`;
+    const bad = shape.find((side) => !Number.isSafeInteger(side) || side < 0);
     if (bad !== undefined) {
+      throw new EmuError('TENSOR_SHAPE_MISMATCH', `[trace] side ${bad} in ${text} is not a size`);
+    }
+    if (shape.length > maxAxes) {
       throw new EmuError(
         'TENSOR_SHAPE_MISMATCH',
-        `[trace] side ${bad} in [${type.shape.join(',')}] is not a size`,
+        `[trace] ${text} has ${shape.length} axes, at most ${maxAxes}`,
       );
     }
-    this.#values.push({ shape: type.shape, dtype: type.dtype });
-    return new Value(this, this.#values.length - 1, type.shape, type.dtype);
+    // Written so that NaN (infinity times 0) is refused too.
+    if (!(byteLength({ shape, dtype }) <= maxBytes)) {
+      throw new EmuError('TENSOR_SHAPE_MISMATCH', `[trace] ${dtype}${text} has 2^46 bytes or more`);
+    }
+    // A copy, so that a caller who changes its list later does not change the program.
+    const type = { shape: [...shape], dtype };
+    this.#values.push(type);
+    return new Value(this, this.#values.length - 1, type.shape, dtype);
   }
 
   #again(name: string, id: ValueId, asked: TensorType): Value {
@@ -147,11 +175,26 @@ export class Tracer {
     return new Value(this, id, known.shape, known.dtype);
   }
 
-  #useWeight(input: Value | null, layout: WeightLayout): void {
-    if (input === null) return;
-    for (const weight of this.#weights.values()) {
-      if (weight.value === input.id) this.#weights.set(weight.name, { ...weight, layout });
+  /**
+   * The value to read for a call that wants a weight in `layout`. The first reader decides the layout of a weight;
+   * a reader that wants another one (an embedding table that is also the output projection) gets a second binding
+   * of the same name.
+   */
+  #read(id: ValueId, layout: WeightLayout): ValueId {
+    const binding = this.#weights.get(id);
+    if (binding === undefined) return id;
+    if (!this.#weightsRead.has(id)) {
+      this.#weightsRead.add(id);
+      this.#weights.set(id, { ...binding, layout });
+      return id;
     }
+    for (const other of this.#weights.values()) {
+      if (other.name === binding.name && other.layout === layout) return other.value;
+    }
+    const sibling = this.#newValue(this.#values[id] as TensorType).id;
+    this.#weightsRead.add(sibling);
+    this.#weights.set(sibling, { name: binding.name, value: sibling, layout });
+    return sibling;
   }
 
   #own(value: Value): void {
