@@ -13,6 +13,7 @@
 #include "base/bf16.h"
 #include "base/op.h"
 #include "base/test.h"
+#include "runtime/op_table.h"  // tests may look up: nothing that ships includes this file
 
 namespace emu::test {
 
