@@ -1,3 +1,5 @@
+import { EmuError } from '@emu/program';
+
 /*
  * Sizes of the networks as plain data. Nothing about sizes is in model code; these records come from the official
  * configuration files (weights/official-layout.ts reads and checks them) or from models/*.json.
@@ -142,4 +144,20 @@ export interface VisualDecoderConfig {
 /** A whole Emu. An instruction-tuned checkpoint has no visual decoder. */
 export interface EmuConfig extends MultimodalConfig {
   readonly visualDecoder?: VisualDecoderConfig;
+}
+
+/**
+ * One entry of a per-resolution list.
+ * @throws EmuError INVALID_CONFIG if the list is too short.
+ */
+export function atLevel<T>(list: readonly T[], level: number, name: string): T {
+  const entry = list[level];
+  if (entry === undefined) {
+    throw new EmuError(
+      'INVALID_CONFIG',
+      `[config] ${name} has ${list.length} entries, entry ${level} was needed`,
+      { hint: 'Give one entry for each resolution.', details: { name, entries: list.length, level } },
+    );
+  }
+  return entry;
 }

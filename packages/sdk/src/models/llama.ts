@@ -1,0 +1,161 @@
+import {
+  cachedAttention,
+  cacheWrite,
+  gatedActivation,
+  linear,
+  rmsNorm,
+  rotaryEmbedding,
+  scale,
+  type Value,
+} from '@emu/program';
+
+import { mergeHeads, project, splitHeads } from '../nn/layers.js';
+import { repeated, type LinearParameters, type Parameters } from '../nn/parameters.js';
+import type { LlamaConfig, LoraTarget } from './config.js';
+
+/*
+ * LLaMA (Touvron et al. 2023) over a flat batch of rows. A row is one position of one sequence; sequences live in
+ * slots of a paged key/value cache, so prompts and single steps of many sequences mix freely in one run.
+ * Emu1/models/modeling_llama.py and transformers' LlamaModel.
+ */
+
+/** A projection with an optional low-rank adapter (peft's names: lora_A, lora_B). */
+interface AdaptedLinear {
+  readonly base: LinearParameters;
+  readonly adapter: { readonly down: Value; readonly up: Value; readonly factor: number } | null;
+}
+
+interface LlamaLayer {
+  readonly attentionNorm: Value;
+  readonly q: AdaptedLinear;
+  readonly k: AdaptedLinear;
+  readonly v: AdaptedLinear;
+  readonly output: AdaptedLinear;
+  readonly mlpNorm: Value;
+  readonly gate: LinearParameters;
+  readonly up: LinearParameters;
+  readonly down: LinearParameters;
+}
+
+export interface Llama {
+  readonly embeddings: Value;
+  readonly layers: readonly LlamaLayer[];
+  readonly norm: Value;
+}
+
+/** Where each row of the flat batch stands, and the pages its sequence owns. */
+export interface CacheRows {
+  /** i32[R]: cache slot of the row's sequence; -1 for a row that is not used. */
+  readonly slot: Value;
+  /** i32[R]: position in the sequence, which is also its place in the cache. */
+  readonly position: Value;
+  /** i32[L,M]: pages of each slot in order. */
+  readonly pageTable: Value;
+}
+
+/** Key and value cache of one layer, [P,Z,G,K]. */
+export interface LayerCache {
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/** The module that official checkpoints keep the language model under; peft wraps it twice more. */
+export function llamaRoot(p: Parameters, config: LlamaConfig): Parameters {
+  const lm = p.in('decoder.lm');
+  return config.lora === undefined ? lm : lm.in('base_model.model');
+}
+
+export function llama(p: Parameters, config: LlamaConfig): Llama {
+  const model = llamaRoot(p, config).in('model');
+  return {
+    embeddings: model.matrix('embed_tokens.weight', [config.vocabulary, config.width]),
+    layers: repeated(config.layers, (layer) => llamaLayer(model.in('layers').in(layer), config)),
+    norm: model.vector('norm.weight', [config.width]),
+  };
+}
+
+function llamaLayer(p: Parameters, config: LlamaConfig): LlamaLayer {
+  const { width, feedForwardWidth } = config;
+  const attn = p.in('self_attn');
+  const mlp = p.in('mlp');
+  return {
+    attentionNorm: p.vector('input_layernorm.weight', [width]),
+    q: adaptedLinear(attn, 'q_proj', config),
+    k: adaptedLinear(attn, 'k_proj', config),
+    v: adaptedLinear(attn, 'v_proj', config),
+    output: adaptedLinear(attn, 'o_proj', config),
+    mlpNorm: p.vector('post_attention_layernorm.weight', [width]),
+    gate: mlp.linearWithoutBias('gate_proj', width, feedForwardWidth),
+    up: mlp.linearWithoutBias('up_proj', width, feedForwardWidth),
+    down: mlp.linearWithoutBias('down_proj', feedForwardWidth, width),
+  };
+}
+
+function adaptedLinear(p: Parameters, target: LoraTarget, { width, lora }: LlamaConfig): AdaptedLinear {
+  const base = p.linearWithoutBias(target, width, width);
+  if (!lora?.targets.includes(target)) return { base, adapter: null };
+  const part = p.in(target);
+  return {
+    base,
+    adapter: {
+      down: part.matrix('lora_A.default.weight', [lora.rank, width]),
+      up: part.matrix('lora_B.default.weight', [width, lora.rank]),
+      factor: lora.alpha / lora.rank,
+    },
+  };
+}
+
+/** The language head, [V,D] without bias. */
+export function languageHead(p: Parameters, config: LlamaConfig): LinearParameters {
+  return llamaRoot(p, config).linearWithoutBias('lm_head', config.width, config.vocabulary);
+}
+
+/** The head that predicts the next visual embedding from a final hidden state, [D,D] without bias. */
+export function regressionHead(p: Parameters, config: LlamaConfig): LinearParameters {
+  return llamaRoot(p, config).linearWithoutBias('stu_regress_head', config.width, config.width);
+}
+
+/**
+ * One decoder layer: x f32[R,D] -> f32[R,D]. Writes the rows' keys and values into the cache, then lets every row
+ * attend to its own sequence up to its own position.
+ */
+export function llamaLayerForward(
+  x: Value,
+  p: LlamaLayer,
+  cache: LayerCache,
+  rows: CacheRows,
+  config: LlamaConfig,
+): Value {
+  const { epsilon } = config;
+  const mixed = selfAttention(rmsNorm(x, p.attentionNorm, { epsilon }), p, cache, rows, config);
+  const attended = projectAdapted(mixed, p.output, x);
+  const h = rmsNorm(attended, p.mlpNorm, { epsilon });
+  const inner = gatedActivation(project(h, p.gate), project(h, p.up), 'silu'); // SwiGLU, [R,F]
+  return project(inner, p.down, { residual: attended });
+}
+
+function selfAttention(
+  h: Value,
+  p: LlamaLayer,
+  cache: LayerCache,
+  rows: CacheRows,
+  { heads, width, ropeTheta }: LlamaConfig,
+): Value {
+  const rotate = (value: Value): Value => rotaryEmbedding(value, rows.position, { theta: ropeTheta });
+  const q = rotate(splitHeads(projectAdapted(h, p.q), heads)); // [R,D] -> [R,H,K]
+  const k = rotate(splitHeads(projectAdapted(h, p.k), heads));
+  const v = splitHeads(projectAdapted(h, p.v), heads);
+  const keys = cacheWrite(cache.key, k, rows);
+  const values = cacheWrite(cache.value, v, rows);
+  return mergeHeads(cachedAttention(q, keys, values, { ...rows, scale: (width / heads) ** -0.5 }));
+}
+
+/** Wx + (alpha / rank) B(Ax), unmerged as peft runs it, plus a residual. */
+function projectAdapted(x: Value, p: AdaptedLinear, residual: Value | null = null): Value {
+  const base = project(x, p.base, { residual });
+  if (p.adapter === null) return base;
+  const { down, up, factor } = p.adapter;
+  const reduced = linear(x, down); // [R,D] -> [R,r]
+  const scaled = factor === 1 ? reduced : scale(reduced, { factor, offset: 0 });
+  return linear(scaled, up, { residual: base });
+}
