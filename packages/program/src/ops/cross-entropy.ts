@@ -31,7 +31,8 @@ export const crossEntropyOp: OpDefinition = {
     indices(present(inputs, 1)).forEach((value, row) => {
       if (value === ignoredTarget) return;
       const target = checkedIndex('crossEntropy', 'target', row, value, V);
-      out[row] = logSumExp(logits, row * V, V) - (logits[row * V + target] as number);
+      const { largest, excess } = logSumExp(logits, row * V, V);
+      out[row] = largest - (logits[row * V + target] as number) + excess;
     });
   },
   gradient: { because: 'arrives with the training work' },

@@ -22,8 +22,8 @@ export const logSoftmaxOp: OpDefinition = {
     const { V } = bind(inputs);
     const [x, out] = [floats(present(inputs, 0)), floats(outputs[0] as Tensor)];
     for (let start = 0; start < out.length; start += V) {
-      const total = logSumExp(x, start, V);
-      for (let i = start; i < start + V; i++) out[i] = (x[i] as number) - total;
+      const { largest, excess } = logSumExp(x, start, V);
+      for (let i = start; i < start + V; i++) out[i] = (x[i] as number) - largest - excess;
     }
   },
   gradient: { because: 'arrives with the training work' },

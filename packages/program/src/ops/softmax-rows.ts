@@ -39,12 +39,18 @@ export function attendRow(row: AttendedRow): void {
   for (let i = 0; i < width; i++) row.write(i, total === 0 ? 0 : (sums[i] as number) / total);
 }
 
+/** log(sum(exp(x))) as the sum of two numbers, so that a difference to x loses nothing when x is huge. */
+export interface LogSumExp {
+  readonly largest: number;
+  /** log(sum(exp(x - largest))), in 0..log(count). */
+  readonly excess: number;
+}
+
 /** log(sum(exp(x))) of `count` elements from `start`, in double precision and safe from overflow. */
-export function logSumExp(x: Float32Array, start: number, count: number): number {
+export function logSumExp(x: Float32Array, start: number, count: number): LogSumExp {
   let largest = -Infinity;
   for (let i = 0; i < count; i++) largest = Math.max(largest, x[start + i] as number);
-  if (!Number.isFinite(largest)) return largest;
   let sum = 0;
   for (let i = 0; i < count; i++) sum += Math.exp((x[start + i] as number) - largest);
-  return largest + Math.log(sum);
+  return { largest, excess: Math.log(sum) };
 }
