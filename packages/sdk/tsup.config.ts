@@ -1,7 +1,12 @@
 import { defineConfig } from 'tsup';
 
 export default defineConfig({
-  entry: ['src/index.ts'],
+  // One entry per subpath export; shared code is split into chunks, so that classes exist once.
+  entry: [
+    'src/node.ts',
+    'src/browser.ts',
+    ...['weights', 'tokenizer', 'image', 'video', 'diffusion', 'models', 'generate'].map((part) => `src/${part}/index.ts`),
+  ],
   format: ['esm'],
   target: 'node20',
   dts: true,

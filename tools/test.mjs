@@ -1,0 +1,119 @@
+// `npm test`: sets the clone up, runs every suite, prints one table, and ends with "N passed, N failed".
+//   node tools/test.mjs [--only NAME ...]   run some suites only
+//   node tools/test.mjs --list              names of the suites
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root, run, setUp } from './setup.mjs';
+
+const scratch = mkdtempSync(join(tmpdir(), 'emu-test-'));
+
+/** A check that passes or fails as a whole. */
+function command(name, file, args) {
+  return {
+    name,
+    run() {
+      const result = spawnSync(file, args, { cwd: root, stdio: ['ignore', 2, 2] });
+      return result.status === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
+    },
+  };
+}
+
+function vitest(name, directory) {
+  return {
+    name,
+    run() {
+      const report = join(scratch, `${name.replaceAll('/', '-')}.json`);
+      const args = ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+      const result = spawnSync('npx', args, { cwd: join(root, directory), stdio: ['ignore', 2, 2] });
+      return vitestCounts(report, result.status);
+    },
+  };
+}
+
+function vitestCounts(report, status) {
+  let counts;
+  try {
+    counts = JSON.parse(readFileSync(report, 'utf8'));
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const failed = counts.numFailedTests + counts.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+  // A run that ends badly without a failed test, on an unhandled error say, has failed all the same.
+  return {
+    passed: counts.numPassedTests,
+    failed: status === 0 ? failed : Math.max(failed, 1),
+    skipped: counts.numPendingTests + counts.numTodoTests,
+  };
+}
+
+function ctest(name, buildDirectory, options) {
+  return {
+    name,
+    run() {
+      const directory = join(root, 'out', buildDirectory);
+      mkdirSync(directory, { recursive: true });
+      try {
+        run('cmake', ['-S', join(root, 'cpp'), '-B', directory, '-DEMU_TESTS=ON', ...options]);
+        run('cmake', ['--build', directory, '-j', String(availableParallelism())]);
+      } catch (error) {
+        console.error(error.message);
+        return { passed: 0, failed: 1, skipped: 0 };
+      }
+      const result = spawnSync('ctest', ['--output-on-failure', '-j', String(availableParallelism())], { cwd: directory, encoding: 'utf8', maxBuffer: 1 << 28 });
+      process.stderr.write(result.stdout);
+      const line = /(\d+) tests failed out of (\d+)/.exec(result.stdout);
+      if (line === null) return { passed: 0, failed: 1, skipped: 0 };
+      return { passed: Number(line[2]) - Number(line[1]), failed: Number(line[1]), skipped: 0 };
+    },
+  };
+}
+
+const suites = [
+  command('imports', 'node', ['tools/check-imports.mjs']),
+  command('types', 'npx', ['nx', 'run-many', '-t', 'typecheck', '--output-style=stream']),
+  command('lint', 'npx', ['nx', 'run-many', '-t', 'lint', '--output-style=stream']),
+  ctest('cpp', 'cpp', []),
+  ctest('cpp-sanitized', 'cpp-sanitized', ['-DEMU_SANITIZE=ON']),
+  vitest('program', 'packages/program'),
+  vitest('native', 'packages/native'),
+  vitest('sdk', 'packages/sdk'),
+  vitest('cli', 'packages/cli'),
+];
+
+function main() {
+  const args = process.argv.slice(2);
+  if (args.includes('--list')) {
+    console.log(suites.map((suite) => suite.name).join('\n'));
+    return 0;
+  }
+  const only = args[0] === '--only' ? args.slice(1) : [];
+  const unknown = only.find((name) => !suites.some((suite) => suite.name === name));
+  if (unknown !== undefined) {
+    console.error(`No suite is called ${unknown}; see --list.`);
+    return 2;
+  }
+  setUp();
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const suite of suites) {
+    if (only.length > 0 && !only.includes(suite.name)) continue;
+    const start = Date.now();
+    console.error(`\n== ${suite.name}`);
+    const counts = suite.run();
+    for (const key of Object.keys(total)) total[key] += counts[key];
+    const seconds = ((Date.now() - start) / 1000).toFixed(0);
+    console.log(`${suite.name.padEnd(16)} ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`);
+  }
+  rmSync(scratch, { recursive: true, force: true });
+  console.log(`${total.passed} passed, ${total.failed} failed`);
+  return total.failed === 0 && total.passed > 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = main();
+} catch (error) {
+  console.error(error.message);
+  console.log('0 passed, 1 failed');
+  process.exitCode = 1;
+}
