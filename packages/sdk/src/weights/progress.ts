@@ -1,0 +1,9 @@
+/** How far a long piece of work is. */
+export interface WeightsProgress {
+  readonly phase: 'convert';
+  /** File that is being written, relative to the target folder. */
+  readonly file: string;
+  readonly completed: number;
+  readonly total: number;
+  readonly unit: 'bytes';
+}

@@ -1,0 +1,203 @@
+import { open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { bytesPerElement, elementCount, EmuError, typeText, type DType, type Shape, type TensorData } from '@emu/program';
+
+import { quoted } from './checkpoint-error.js';
+import { canConvert, convertBytes } from './convert-dtype.js';
+import { openNodeFile, type NodeFile } from './node-file.js';
+import { readExactly } from './random-access.js';
+import { formatSafetensorsHeader } from './safetensors-header.js';
+import { bytesOf, readTensorFrom, type TensorEntry } from './tensor-source.js';
+
+/** A tensor to write: values at hand, or an entry of another file, converted on the way if `dtype` differs. */
+export type TensorToWrite = {
+  readonly name: string;
+  /** Type in the file to be written. */
+  readonly dtype: DType;
+  readonly shape: Shape;
+} & ({ readonly data: TensorData } | { readonly source: TensorEntry });
+
+export interface WriteOptions {
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  /** Called with the bytes written so far and those of the whole file. */
+  readonly onProgress?: (completed: number, total: number) => void;
+}
+
+const chunkElements = 1 << 22;
+
+/** Order of the file: wider types first, so that every tensor is aligned to its elements; then by name. */
+function fileOrder(tensors: Iterable<TensorToWrite>): TensorToWrite[] {
+  return [...tensors].sort(
+    (a, b) =>
+      bytesPerElement[b.dtype] - bytesPerElement[a.dtype] || (a.name < b.name ? -1 : Number(a.name > b.name)),
+  );
+}
+
+function checkTensors(tensors: readonly TensorToWrite[]): void {
+  const names = new Set<string>();
+  for (const tensor of tensors) {
+    const { name, dtype, shape } = tensor;
+    if (names.has(name) || name === '__metadata__') {
+      throw new EmuError('INVALID_OPTION', `[safetensors] tensor name ${quoted(name)} is taken`, {
+        details: { tensor: name },
+      });
+    }
+    names.add(name);
+    const count = elementCount(shape);
+    const given = 'data' in tensor ? tensor.data.length : elementCount(tensor.source.shape);
+    if (!Number.isSafeInteger(count) || given !== count) {
+      throw new EmuError(
+        'TENSOR_SHAPE_MISMATCH',
+        `[safetensors] tensor ${quoted(name)} is ${typeText(tensor)}, ${count} elements; ${given} came`,
+        { details: { tensor: name, shape, given } },
+      );
+    }
+    if ('source' in tensor && !canConvert(tensor.source.dtype, dtype)) {
+      throw new EmuError(
+        'INVALID_OPTION',
+        `[safetensors] tensor ${quoted(name)} is stored as ${tensor.source.dtype} and cannot be written as ${dtype}`,
+        { details: { tensor: name, from: tensor.source.dtype, to: dtype } },
+      );
+    }
+    if ('data' in tensor && tensor.data.byteLength !== count * bytesPerElement[dtype]) {
+      throw new EmuError(
+        'TENSOR_SHAPE_MISMATCH',
+        `[safetensors] tensor ${quoted(name)} is ${typeText(tensor)}, ${count * bytesPerElement[dtype]} bytes; ` +
+          `its data has ${tensor.data.byteLength}`,
+        { details: { tensor: name, bytes: tensor.data.byteLength } },
+      );
+    }
+  }
+}
+
+/** Keeps the last source file open: the tensors of one file come from few sources. */
+class Sources {
+  private file: NodeFile | undefined;
+
+  async open(path: string): Promise<NodeFile> {
+    if (this.file?.path === path) return this.file;
+    await this.close();
+    this.file = await openNodeFile(path);
+    return this.file;
+  }
+
+  async close(): Promise<void> {
+    const file = this.file;
+    this.file = undefined;
+    await file?.close();
+  }
+}
+
+/** The bytes of a tensor in the order and type of the file, in pieces. */
+async function* pieces(tensor: TensorToWrite, sources: Sources): AsyncGenerator<Uint8Array> {
+  if ('data' in tensor) {
+    yield bytesOf(tensor.data);
+    return;
+  }
+  const { source, dtype } = tensor;
+  const file = await sources.open(source.file);
+  if (source.strides) {
+    yield convertBytes(bytesOf((await readTensorFrom(file, source)).data), source.dtype, dtype);
+    return;
+  }
+  const place = { reader: 'weights', path: source.file };
+  const count = elementCount(source.shape);
+  const size = bytesPerElement[source.dtype];
+  for (let done = 0; done < count; done += chunkElements) {
+    const length = Math.min(chunkElements, count - done) * size;
+    const bytes = await readExactly(file, source.byteOffset + done * size, length, place, `tensor ${quoted(source.name)}`);
+    yield convertBytes(bytes, source.dtype, dtype);
+  }
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+  }
+}
+
+/** Makes a rename durable; systems that cannot open folders do it by themselves. */
+async function syncFolder(path: string): Promise<void> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, 'r');
+  } catch {
+    return;
+  }
+  try {
+    await handle.sync();
+  } catch {
+    // Some file systems refuse to sync a folder; the file itself is safe.
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes a file so that its name never stands for half of it: temporary name, fsync, rename. A failed write leaves
+ * nothing behind.
+ */
+export async function writeFileAtomically(
+  path: string,
+  write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const partial = `${path}.partial`;
+  const handle = await open(partial, 'w');
+  try {
+    try {
+      await write((bytes) => writeAll(handle, bytes));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, path);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/**
+ * Writes a safetensors file, streaming: at most 32 MiB of values are in memory for sources with contiguous
+ * entries. The bytes depend on the tensors and the metadata alone, not on the order they come in.
+ * @returns the size of the file in bytes.
+ * @throws EmuError INVALID_OPTION, TENSOR_SHAPE_MISMATCH for tensors that contradict themselves;
+ * CHECKPOINT_CORRUPT, MODEL_NOT_FOUND from sources; the signal's reason.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<TensorToWrite>,
+  options: WriteOptions = {},
+): Promise<number> {
+  const { metadata = {}, signal, onProgress } = options;
+  const ordered = fileOrder(tensors);
+  checkTensors(ordered);
+  const header = formatSafetensorsHeader(ordered, metadata);
+  const dataBytes = ordered.reduce(
+    (sum, { shape, dtype }) => sum + elementCount(shape) * bytesPerElement[dtype],
+    0,
+  );
+  const total = header.length + dataBytes;
+  const sources = new Sources();
+  let completed = 0;
+  try {
+    await writeFileAtomically(path, async (put) => {
+      const step = async (bytes: Uint8Array): Promise<void> => {
+        signal?.throwIfAborted();
+        await put(bytes);
+        completed += bytes.length;
+        onProgress?.(completed, total);
+      };
+      await step(header);
+      for (const tensor of ordered) {
+        for await (const piece of pieces(tensor, sources)) await step(piece);
+      }
+    });
+  } finally {
+    await sources.close();
+  }
+  return total;
+}
