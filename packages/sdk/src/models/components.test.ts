@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+
+import { referenceConfig } from '../testing/reference-config.js';
+import { referenceExists, referencePath } from '../testing/reference-data.js';
+import { referenceFiles } from '../testing/reference-model.js';
+import { openTensorFile } from '../weights/open.js';
+import { checkpointComponents } from './components.js';
+import type { EmuConfig } from './config.js';
+
+const instruct: EmuConfig = {
+  visual: referenceConfig.visual,
+  causalTransformer: referenceConfig.causalTransformer,
+  llama: {
+    ...referenceConfig.llama,
+    vocabulary: 32006,
+    lora: { rank: 16, alpha: 16, targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] },
+  },
+};
+
+describe.skipIf(!referenceExists)('what a checkpoint must hold', () => {
+  it.each([
+    ...checkpointComponents(referenceConfig).map((component) => ({ file: component.name, component })),
+    ...checkpointComponents(instruct).map((component) => ({ file: 'instruct' as const, component })),
+  ])('is exactly what the official one holds: $file', async ({ file, component }) => {
+    const { entries } = await openTensorFile(referencePath(`checkpoint/${referenceFiles[file]}`));
+    const isUnused = (name: string) => component.unused.some((pattern) => pattern.test(name));
+    const stored = [...entries.values()].filter(({ name }) => !isUnused(name));
+    const shapes = (tensors: readonly { readonly name: string; readonly shape: readonly number[] }[]) =>
+      tensors.map(({ name, shape }) => `${name} [${shape.join(',')}]`).sort();
+    expect(shapes(stored)).toEqual(shapes(component.tensors));
+  });
+});
