@@ -2,6 +2,7 @@
 // source for SSE2, AVX2, AVX-512, NEON and WebAssembly. Only *_cpu.cc files include this.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #ifndef EMU_ISA
@@ -29,7 +30,21 @@ typedef int32_t I32Unaligned __attribute__((vector_size(kVectorBytes), aligned(4
 
 [[maybe_unused]] inline F32 Load(const float* from) { return *reinterpret_cast<const F32Unaligned*>(from); }
 [[maybe_unused]] inline void Store(float* to, F32 value) { *reinterpret_cast<F32Unaligned*>(to) = value; }
-[[maybe_unused]] inline F32 Splat(float value) { return F32{} + value; }
+// Subtracting +0 leaves every value as it is, -0 included, so compilers drop it.
+[[maybe_unused]] inline F32 Splat(float value) { return value - F32{}; }
+
+// The first `count` < kLanes lanes; LoadFirst fills the others with zeros. A remainder that goes through these
+// takes the same operations as a whole vector, so where a row is cut never shows in its result.
+[[maybe_unused]] inline F32 LoadFirst(const float* from, int64_t count) {
+  float lanes[kLanes] = {};
+  __builtin_memcpy(lanes, from, static_cast<size_t>(count) * sizeof(float));
+  return Load(lanes);
+}
+[[maybe_unused]] inline void StoreFirst(float* to, F32 value, int64_t count) {
+  float lanes[kLanes];
+  Store(lanes, value);
+  __builtin_memcpy(to, lanes, static_cast<size_t>(count) * sizeof(float));
+}
 
 // Adds the lanes in a fixed binary tree, so that the order is the same for every row.
 [[maybe_unused]] inline float SumLanes(F32 value) {

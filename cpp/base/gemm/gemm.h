@@ -1,0 +1,78 @@
+// The matrix product that linear and convolution share.
+//
+//   out[m,n] = act(sum over k of a[m,k] w[n,k] + bias[n]) + residual[m,n]
+//
+// a is f32, read row by row through LeftOperand; w is packed (base/gemm/packing.h), f32 or bf16. With bf16
+// weights a is rounded to bf16 first. out, bias and residual are f32, row-major, contiguous; out may alias
+// neither of them nor a.
+//
+// Every element is one chain over k in ascending order, starting from 0:
+//   f32             acc = fma(a_k, w_k, acc)               (multiply, then add, where the set has no FMA)
+//   bf16            acc = fma(a_k, w_k, acc), a and w widened
+//   bf16, AVX512BF16  acc = vdpbf16ps(acc, a pair, w pair)
+// then bias, activation and residual in the same vector code for every element. The chain is cut into blocks
+// of k only by storing acc in out and loading it again, so the result depends neither on the number of rows
+// nor on how rows and panels are split into tasks.
+#pragma once
+
+#include <cstdint>
+
+#include "base/activation.h"
+#include "base/isa.h"
+#include "base/tensor_type.h"
+
+namespace emu {
+
+struct GemmShape {
+  int64_t rows;     // M
+  int64_t outputs;  // N
+  int64_t width;    // K
+  DType weight;     // kF32 or kBf16
+};
+
+// Where the rows of a come from.
+struct LeftOperand {
+  // Values [begin, end) of a row: returns where they lie, or writes them to `buffer` and returns that.
+  const float* (*read)(const void* source, int64_t row, int64_t begin, int64_t end, float* buffer);
+  const void* source;
+};
+
+struct GemmOperands {
+  LeftOperand left;
+  const void* packed;
+  const float* bias;      // [outputs] or null
+  const float* residual;  // [rows, outputs] or null
+  ActivationKind activation;
+  float* out;  // [rows, outputs]
+};
+
+struct GemmKernels {
+  int tile_rows;
+  // Scratch that `multiply` needs for that many rows, 64-byte aligned.
+  int64_t (*scratch_bytes)(const GemmShape& shape, int64_t rows);
+  // Computes out for a range of rows and of panels. Never allocates, never fails. Thread-safe for disjoint
+  // ranges.
+  void (*multiply)(const GemmShape& shape, const GemmOperands& operands, Rows rows, Rows panels,
+                   void* scratch);
+};
+
+EMU_DECLARE_KERNELS(GemmKernels, gemm_kernels)
+
+// How a product is cut into tasks: blocks of rows times blocks of panels.
+struct GemmSplit {
+  int64_t rows_per_task;
+  int64_t panels_per_task;
+  int64_t row_blocks;
+  int64_t panel_blocks;
+  int64_t scratch_bytes;  // per thread
+
+  int64_t tasks() const { return row_blocks * panel_blocks; }
+};
+
+GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads);
+
+// Runs one task of the split.
+void RunGemmTask(Isa isa, const GemmShape& shape, const GemmSplit& split, const GemmOperands& operands,
+                 int64_t task, void* scratch);
+
+}  // namespace emu
