@@ -1,2 +1,3 @@
 export * from './op-case.js';
 export * from './op-cases.js';
+export * from './parity.js';

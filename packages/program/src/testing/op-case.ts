@@ -26,6 +26,8 @@ export interface OpCase {
   /** By the names of the program's weights. */
   readonly weights: Readonly<Record<string, Tensor>>;
   readonly tolerance: Tolerance;
+  /** Buffers for the outputs; without them the backend allocates. */
+  readonly outputs?: Readonly<Record<string, TensorData>>;
 }
 
 /** Opens a session, loads the weights, makes zeroed states, runs the program once and closes the session. */
@@ -47,7 +49,8 @@ export async function runCase(
       const { shape, dtype } = program.values[value] as TensorType;
       session.createState(name, shape, dtype);
     }
-    return await session.compile(program).run(opCase.inputs);
+    const outputs = opCase.outputs === undefined ? {} : { outputs: opCase.outputs };
+    return await session.compile(program).run(opCase.inputs, outputs);
   } finally {
     await session.dispose();
   }

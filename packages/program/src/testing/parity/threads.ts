@@ -1,0 +1,39 @@
+import { attention } from '../../ops/attention.js';
+import { convolution } from '../../ops/convolution.js';
+import { groupNorm } from '../../ops/group-norm.js';
+import { layerNorm } from '../../ops/layer-norm.js';
+import { linear } from '../../ops/linear.js';
+import { logSoftmax } from '../../ops/log-softmax.js';
+import { permute } from '../../ops/permute.js';
+import { exact } from '../tolerances.js';
+import { makes, type CaseMaker } from './case-list.js';
+
+/** Sizes that are worth splitting over threads, too large for the reference executor. */
+export function* threadCases(): Generator<CaseMaker> {
+  for (const dtype of ['f32', 'bf16'] as const) {
+    yield makes('linear', `threads-${dtype}-tall`, exact, (w) =>
+      linear(w.floats('x', [200, 300]), w.weight('weight', [310, 300], dtype), { activation: 'gelu' }),
+    );
+    yield makes('linear', `threads-${dtype}-one-row`, exact, (w) =>
+      linear(w.floats('x', [1, 700]), w.weight('weight', [900, 700], dtype)),
+    );
+    yield makes('convolution', `threads-${dtype}`, exact, (w) =>
+      convolution(w.floats('x', [1, 33, 31, 40]), w.weight('weight', [70, 40, 3, 3], dtype), { padding: 1 }),
+    );
+  }
+  yield makes('attention', 'threads', exact, (w) => {
+    const [q, k, v] = ['q', 'k', 'v'].map((name) => w.floats(name, [1, 300, 4, 88]));
+    return attention(q as never, k as never, v as never, { scale: 88 ** -0.5, causal: true });
+  });
+  yield makes('groupNorm', 'threads', exact, (w) =>
+    groupNorm(w.floats('x', [1, 60, 61, 64]), w.weight('g', [64]), w.weight('b', [64]), {
+      groups: 32,
+      epsilon: 1e-5,
+    }),
+  );
+  yield makes('layerNorm', 'threads', exact, (w) =>
+    layerNorm(w.floats('x', [301, 700]), w.weight('g', [700]), w.weight('b', [700]), { epsilon: 1e-5 }),
+  );
+  yield makes('logSoftmax', 'threads', exact, (w) => logSoftmax(w.floats('x', [7, 32004])));
+  yield makes('permute', 'threads', exact, (w) => permute(w.floats('x', [64, 65, 66]), [2, 0, 1]));
+}
