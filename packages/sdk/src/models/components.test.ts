@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import { referenceConfig } from '../testing/reference-config.js';
-import { referenceExists, referencePath } from '../testing/reference-data.js';
-import { referenceFiles } from '../testing/reference-model.js';
-import { openTensorFile } from '../weights/open.js';
+import { referenceExists } from '../testing/reference-data.js';
+import { referenceEntries } from '../testing/reference-model.js';
 import { checkpointComponents } from './components.js';
 import type { EmuConfig } from './config.js';
 
@@ -22,11 +21,21 @@ describe.skipIf(!referenceExists)('what a checkpoint must hold', () => {
     ...checkpointComponents(referenceConfig).map((component) => ({ file: component.name, component })),
     ...checkpointComponents(instruct).map((component) => ({ file: 'instruct' as const, component })),
   ])('is exactly what the official one holds: $file', async ({ file, component }) => {
-    const { entries } = await openTensorFile(referencePath(`checkpoint/${referenceFiles[file]}`));
+    const entries = await referenceEntries(file);
+    const stored = [...entries].map(([name, { shape }]) => ({ name, shape }));
     const isUnused = (name: string) => component.unused.some((pattern) => pattern.test(name));
-    const stored = [...entries.values()].filter(({ name }) => !isUnused(name));
-    const shapes = (tensors: readonly { readonly name: string; readonly shape: readonly number[] }[]) =>
+    const texts = (tensors: readonly { readonly name: string; readonly shape: readonly number[] }[]) =>
       tensors.map(({ name, shape }) => `${name} [${shape.join(',')}]`).sort();
-    expect(shapes(stored)).toEqual(shapes(component.tensors));
+    expect(texts(stored.filter(({ name }) => !isUnused(name)))).toEqual(
+      texts([...component.tensors, ...component.adapters]),
+    );
+  });
+
+  it('has adapters only where the configuration has them', () => {
+    const [plain] = checkpointComponents(referenceConfig);
+    const [adapted] = checkpointComponents(instruct);
+    expect(plain?.adapters).toEqual([]);
+    expect(adapted?.adapters).toHaveLength(3 * 4 * 2);
+    expect(adapted?.tensors.length).toBe(plain?.tensors.length);
   });
 });

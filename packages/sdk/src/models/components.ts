@@ -1,4 +1,5 @@
 import type { CheckpointTensor } from '../nn/parameters.js';
+import { unusedEncoderTensors, unusedSafetyCheckerTensors } from '../weights/canonical-names.js';
 import type { EmuConfig } from './config.js';
 import { llamaTensors } from './decoder.js';
 import { imageEncoderTensors } from './encode-images.js';
@@ -13,41 +14,40 @@ export interface Component {
   readonly name: ComponentName;
   /** In front of the checkpoint's names in a session. */
   readonly sessionPrefix: string;
-  /** Every tensor that some program of the model asks for: read off the model code itself. */
+  /** Every tensor that some program of the model asks for, adapters apart: read off the model code itself. */
   readonly tensors: readonly CheckpointTensor[];
+  /** Low-rank adapters: `x.lora_A.weight` [rank,in] and `x.lora_B.weight` [out,rank] beside each `x.weight`. */
+  readonly adapters: readonly CheckpointTensor[];
   /** Names that official checkpoints hold and Emu never uses; all others are unexpected. */
   readonly unused: readonly RegExp[];
 }
 
 /** The checkpoints that a configuration needs. */
 export function checkpointComponents(config: EmuConfig): readonly Component[] {
+  const llama = llamaTensors(config.llama);
+  const isAdapter = ({ name }: CheckpointTensor): boolean => /\.lora_[AB]\.weight$/.test(name);
   const multimodal: Component = {
     name: 'multimodal',
     sessionPrefix: '',
-    tensors: [...imageEncoderTensors(config), ...llamaTensors(config.llama)],
-    unused: [
-      // Rotary frequencies rounded to bf16, a buffer of transformers before v4.32; computed from ropeTheta instead.
-      /\.rotary_emb\.inv_freq$/,
-      // T5's token table, and EVA-CLIP's final norm and head: dead weight that strict loading asks for.
-      /^cformer\.cformer\.embed_tokens\.weight$/,
-      /^visual\.(norm|head)\.(weight|bias)$/,
-    ],
+    tensors: [...imageEncoderTensors(config), ...llama.filter((tensor) => !isAdapter(tensor))],
+    adapters: llama.filter(isAdapter),
+    unused: unusedEncoderTensors,
   };
   const { visualDecoder } = config;
   if (visualDecoder === undefined) return [multimodal];
   const { unet, vae, safetyChecker } = visualDecoder;
   const components: Component[] = [
     multimodal,
-    { name: 'unet', sessionPrefix: unetPrefix, tensors: unetTensors(unet), unused: [] },
-    { name: 'vae', sessionPrefix: vaePrefix, tensors: vaeTensors(vae), unused: [] },
+    { name: 'unet', sessionPrefix: unetPrefix, tensors: unetTensors(unet), adapters: [], unused: [] },
+    { name: 'vae', sessionPrefix: vaePrefix, tensors: vaeTensors(vae), adapters: [], unused: [] },
   ];
   if (safetyChecker === undefined) return components;
   const checker: Component = {
     name: 'safetyChecker',
     sessionPrefix: safetyCheckerPrefix,
     tensors: safetyCheckerTensors(safetyChecker),
-    // 0, 1, 2, ...: a buffer.
-    unused: [/\.embeddings\.position_ids$/],
+    adapters: [],
+    unused: unusedSafetyCheckerTensors,
   };
   return [...components, checker];
 }

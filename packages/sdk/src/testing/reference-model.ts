@@ -9,16 +9,17 @@ import {
   type TensorData,
 } from '@emu/program';
 
+import { canonicalEncoder } from '../weights/canonical-names.js';
 import { openTensorFile } from '../weights/open.js';
 import { readTensor } from '../weights/read-tensor.js';
+import type { TensorEntry } from '../weights/tensor-source.js';
 import { referenceBound, referenceFloats, referencePath, relativeDifference } from './reference-data.js';
 
 /* Running a model on a checkpoint of the reference data, and comparing with what the authors' code gave. */
 
 export type ReferenceCheckpoint = 'multimodal' | 'instruct' | 'unet' | 'vae' | 'safetyChecker';
 
-/** Checkpoint files of the reference data, in its folder `checkpoint`. */
-export const referenceFiles: Readonly<Record<ReferenceCheckpoint, string>> = {
+const files: Readonly<Record<ReferenceCheckpoint, string>> = {
   multimodal: 'multimodal_encoder/pytorch_model.bin',
   instruct: 'Emu-instruct.pt',
   unet: 'unet/diffusion_pytorch_model.bin',
@@ -26,10 +27,23 @@ export const referenceFiles: Readonly<Record<ReferenceCheckpoint, string>> = {
   safetyChecker: 'safety_checker/pytorch_model.bin',
 };
 
+/** The tensors of a reference checkpoint under the names that models ask for, adapters included. */
+export async function referenceEntries(
+  checkpoint: ReferenceCheckpoint,
+): Promise<ReadonlyMap<string, TensorEntry>> {
+  const file = await openTensorFile(referencePath(`checkpoint/${files[checkpoint]}`));
+  const encoder = canonicalEncoder(file);
+  const entries = new Map(encoder.file.entries);
+  for (const [weight, { a, b }] of encoder.lora) {
+    const module = weight.slice(0, -'.weight'.length);
+    entries.set(`${module}.lora_A.weight`, a).set(`${module}.lora_B.weight`, b);
+  }
+  return entries;
+}
+
 async function checkpointTensor(checkpoint: ReferenceCheckpoint, name: string): Promise<Tensor> {
-  const file = await openTensorFile(referencePath(`checkpoint/${referenceFiles[checkpoint]}`));
-  const entry = file.entries.get(name);
-  if (entry === undefined) throw new Error(`${referenceFiles[checkpoint]} has no tensor ${name}`);
+  const entry = (await referenceEntries(checkpoint)).get(name);
+  if (entry === undefined) throw new Error(`the ${checkpoint} checkpoint has no tensor ${name}`);
   return readTensor(entry);
 }
 
@@ -45,12 +59,12 @@ export async function referenceSession(
   sessionPrefix = '',
 ): Promise<Session> {
   const session = new ReferenceBackend().openSession();
-  const { entries } = await openTensorFile(referencePath(`checkpoint/${referenceFiles[checkpoint]}`));
+  const entries = await referenceEntries(checkpoint);
   for (const { name, value, layout } of program.weights) {
     const type = program.values[value];
     const entry = entries.get(name.slice(sessionPrefix.length));
     if (type === undefined || entry === undefined)
-      throw new Error(`no tensor ${name} in ${referenceFiles[checkpoint]}`);
+      throw new Error(`no tensor ${name} in the ${checkpoint} checkpoint`);
     const { shape, dtype, data } = await readTensor(entry);
     expect(shape, name).toEqual(type.shape);
     await session.loadWeight({ name, ...type, layout, source: { kind: 'data', dtype, data } });
