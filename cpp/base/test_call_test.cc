@@ -14,7 +14,7 @@ EMU_TEST(RunsAnOpThroughItsPlannerAndSaysWhenTheTypesAreWrong) {
   for (float value : result.outputs[0].Floats()) EXPECT_TRUE(std::isfinite(value));
 
   const auto refused = test::RunCall("rmsNorm", {&x, &x}, {x.type}, {{"epsilon", 1e-6}});
-  EXPECT_EQ(refused.status.message(), "[rmsNorm] weight is not the width of x: got f32[300,64], f32[300,64]");
+  EXPECT_TRUE(refused.status.code() == Code::kShapeMismatch && refused.outputs.empty());
   EXPECT_EQ(test::RunCall("noSuchOp", {&x}, {x.type}, {}).status.message(), "no op named noSuchOp");
 }
 

@@ -1,21 +1,17 @@
 #include "ops/rms_norm/rms_norm.h"
 
-#include "base/op.h"
+#include "base/call_checks.h"
 
 namespace emu {
 
 Status PlanRmsNorm(const CallTypes& call, CallPlan* plan) {
-  EMU_RETURN_IF_ERROR(call.CheckArity(2, 2));
-  double epsilon = 0;
-  EMU_RETURN_IF_ERROR(call.attributes.Number("epsilon", &epsilon));
-  const Shape& x = call.shape(0);
-  if (x.rank < 1 || call.shape(1).rank != 1 || call.shape(1)[0] != x.last()) {
-    return call.Refuse("weight is not the width of x");
-  }
-  EMU_RETURN_IF_ERROR(call.CheckOutput({x, DType::kF32}));
-  const RmsNormShape shape = {x.last(), static_cast<float>(epsilon)};
-  const int64_t rows = x.product(0, x.rank - 1);
-  const RowSplit split = SplitRows(rows, 1 + 16384 / (shape.width + 1), call.threads);
+  BoundSides sides;
+  EMU_RETURN_IF_ERROR(BindInputs(call, {"x f32[...,D]", "weight f32[D]"}, &sides));
+  RmsNormShape shape = {sides['D'], 0};
+  EMU_RETURN_IF_ERROR(ReadEpsilon(call, &shape.epsilon));
+  EMU_RETURN_IF_ERROR(call.CheckOutput({call.shape(0), DType::kF32}));
+  const int64_t rows = sides.rest.elements();
+  const RowSplit split = SplitFloats(rows, shape.width, call.threads);
   const auto kernel = rms_norm_for(call.isa).rows;
   plan->phase_tasks = {split.tasks};
   plan->run = [=](const TaskContext& task) {
