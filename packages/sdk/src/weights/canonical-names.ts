@@ -1,5 +1,6 @@
 import { EmuError } from '@emu/program';
 
+import type { LoraConfig, LoraTarget } from '../models/config.js';
 import { corrupt, quoted, type FilePlace } from './checkpoint-error.js';
 import type { TensorEntry, TensorFile } from './tensor-source.js';
 
@@ -13,11 +14,13 @@ export interface LoraPair {
   readonly alpha: number;
 }
 
-/** The tensors of the multimodal encoder under the official names, adapters apart. */
+/** The tensors of the multimodal encoder under the official names. */
 export interface EncoderTensors {
   readonly file: TensorFile;
-  /** Adapters by the official name of the weight they change; empty for the pretrained model. */
-  readonly lora: ReadonlyMap<string, LoraPair>;
+  /** Adapters by the name of the weight they change in `file`; empty for the pretrained model. */
+  readonly adapters: ReadonlyMap<string, LoraPair>;
+  /** Rank, alpha and targets of the adapters; absent without any. */
+  readonly lora?: LoraConfig;
 }
 
 /** Adapter scale of the authors' `inference.py --instruct`; a state dict does not hold it. */
@@ -38,7 +41,7 @@ export const unusedEncoderTensors: readonly RegExp[] = [
 export const unusedSafetyCheckerTensors: readonly RegExp[] = [/\.embeddings\.position_ids$/];
 
 const parallelPrefix = 'module.';
-const peftPrefix = 'decoder.lm.base_model.model.';
+const loraTargets: readonly LoraTarget[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
 const loraName = /^(.*)\.lora_([AB])(?:\.([^.]+))?\.weight$/;
 
 /** Renames every tensor. @throws EmuError CHECKPOINT_CORRUPT if two come to bear one name. */
@@ -66,9 +69,12 @@ function withoutParallelPrefix(names: readonly string[]): (name: string) => stri
   return isWrapped ? (name) => name.slice(parallelPrefix.length) : (name) => name;
 }
 
-function officialName(name: string): string {
-  const plain = name.startsWith(peftPrefix) ? `decoder.lm.${name.slice(peftPrefix.length)}` : name;
-  return plain.replace(/\.base_layer\.weight$/, '.weight');
+function officialName(name: string, hasAdapters: boolean): string {
+  const plain = name
+    .replace(/^decoder\.lm\.base_model\.model\./, 'decoder.lm.')
+    .replace(/\.base_layer\.weight$/, '.weight')
+    .replace(/\.lora_([AB])\.weight$/, '.lora_$1.default.weight');
+  return hasAdapters ? plain.replace(/^decoder\.lm\./, 'decoder.lm.base_model.model.') : plain;
 }
 
 function pairUp(
@@ -79,7 +85,8 @@ function pairUp(
   place: FilePlace,
 ): LoraPair {
   const { a, b } = halves;
-  const shapeText = (entry: TensorEntry | undefined): string => (entry ? `[${entry.shape.join(',')}]` : 'missing');
+  const shapeText = (entry: TensorEntry | undefined): string =>
+    entry ? `[${entry.shape.join(',')}]` : 'missing';
   const rank = a?.shape[0] ?? 0;
   const fits =
     a?.shape.length === 2 &&
@@ -100,10 +107,30 @@ function pairUp(
   return { a, b, rank, alpha };
 }
 
+/** The one configuration that all adapters share. @throws EmuError CHECKPOINT_CORRUPT if they differ in rank. */
+function commonLora(adapters: ReadonlyMap<string, LoraPair>, alpha: number, place: FilePlace): LoraConfig {
+  const ranks = new Set([...adapters.values()].map(({ rank }) => rank));
+  const [rank = 0] = ranks;
+  if (ranks.size > 1) {
+    throw corrupt(place, `its adapters have different ranks: ${[...ranks].join(', ')}`, {
+      details: { ranks: [...ranks] },
+    });
+  }
+  const names = [...adapters.keys()];
+  const other = names.find((name) => !loraTargets.some((target) => name.endsWith(`.${target}.weight`)));
+  if (other !== undefined) {
+    throw corrupt(place, `has an adapter of ${quoted(other)}; ${loraTargets.join(', ')} can have one`, {
+      details: { tensor: other },
+    });
+  }
+  const targets = loraTargets.filter((target) => names.some((name) => name.endsWith(`.${target}.weight`)));
+  return { rank, alpha, targets };
+}
+
 /**
- * Gives the tensors of a multimodal encoder their official names: without `module.` of a parallel wrapper, without
- * `base_model.model.` of peft, with `q_proj.weight` for `q_proj.base_layer.weight` (peft 0.7 and later). Adapters
- * (`lora_A`, `lora_B`) are taken out and paired by the weight they change.
+ * Gives the tensors of a multimodal encoder the names of the official checkpoints: `module.` of a parallel wrapper
+ * is dropped, `q_proj.base_layer.weight` (peft 0.7 and later) becomes `q_proj.weight`, `lora_A.weight` becomes
+ * `lora_A.default.weight`. Names below `decoder.lm.` have `base_model.model.` exactly when there are adapters.
  * @throws EmuError CHECKPOINT_CORRUPT for half or misshapen adapters and for two tensors of one name;
  * INVALID_OPTION if alpha is not a positive number.
  * Source: Emu1/inference.py lines 40-57; peft tags v0.3.0 and v0.7.0.
@@ -116,25 +143,27 @@ export function canonicalEncoder(file: TensorFile, options: { loraAlpha?: number
     });
   }
   const place = { reader: 'weights', path: file.path };
-  const withoutPrefix = withoutParallelPrefix([...file.entries.keys()]);
-  const plain = renamed(file.entries, withoutPrefix, place);
-  const isAdapter = (name: string): boolean => loraName.test(name);
-  const weights = renamed([...plain].filter(([name]) => !isAdapter(name)), officialName, place);
+  const unwrapped = withoutParallelPrefix([...file.entries.keys()]);
+  const hasAdapters = [...file.entries.keys()].some((name) => loraName.test(name));
+  const entries = renamed(file.entries, (name) => officialName(unwrapped(name), hasAdapters), place);
+  if (!hasAdapters) return { file: { ...file, entries }, adapters: new Map() };
   const halves = new Map<string, { a?: TensorEntry; b?: TensorEntry }>();
-  for (const [name, entry] of plain) {
+  for (const [name, entry] of entries) {
     const match = loraName.exec(name);
     if (!match) continue;
-    const base = `${officialName(match[1] ?? '')}.weight`;
-    const side = match[2] === 'A' ? 'a' : 'b';
-    const known = halves.get(base) ?? {};
-    if (known[side]) throw corrupt(place, `${quoted(base)} has more than one adapter`, { details: { tensor: base } });
-    halves.set(base, { ...known, [side]: entry });
+    if (match[3] !== 'default') {
+      throw corrupt(place, `has the adapter ${quoted(match[3] ?? '')}; only "default" is read`, {
+        details: { tensor: name },
+      });
+    }
+    const base = `${match[1] ?? ''}.weight`;
+    halves.set(base, { ...halves.get(base), [match[2] === 'A' ? 'a' : 'b']: entry });
   }
-  const lora = new Map<string, LoraPair>();
+  const adapters = new Map<string, LoraPair>();
   for (const [base, pair] of halves) {
-    lora.set(base, pairUp(base, pair, weights.get(base), loraAlpha, place));
+    adapters.set(base, pairUp(base, pair, entries.get(base), loraAlpha, place));
   }
-  return { file: { ...file, entries: weights }, lora };
+  return { file: { ...file, entries }, adapters, lora: commonLora(adapters, loraAlpha, place) };
 }
 
 const vaeAttention =

@@ -67,7 +67,11 @@ export function matchTensors(
   const mismatch = compareTensors(file, expected, options);
   const { missing, unexpected, misshaped } = mismatch;
   const problems = [
-    ...summary(missing.length, 'missing', missing.map(({ name, shape }) => `${quoted(name)} ${shapeText(shape)}`)),
+    ...summary(
+      missing.length,
+      'missing',
+      missing.map(({ name, shape }) => `${quoted(name)} ${shapeText(shape)}`),
+    ),
     ...summary(
       unexpected.length,
       'unexpected',

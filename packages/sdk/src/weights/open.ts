@@ -24,12 +24,17 @@ function startsWith(bytes: Uint8Array, prefix: readonly number[] | string, at = 
 export async function readTensorFile(access: RandomAccess, path: string): Promise<TensorFile> {
   const place = { reader: 'weights', path };
   const head = await access.read(0, sniffedBytes);
-  if (startsWith(head, 'PK\u0003\u0004') || startsWith(head, 'PK\u0005\u0006')) return readTorchZip(access, path);
+  if (startsWith(head, 'PK\u0003\u0004') || startsWith(head, 'PK\u0005\u0006'))
+    return readTorchZip(access, path);
   if (startsWith(head, '{', 8)) return readSafetensors(access, path);
   if (startsWith(head, legacyTorchMagic)) {
-    throw unsafe(place, 'is a legacy file of torch.save from before PyTorch 1.6, only its zip format is read', {
-      hint: 'Load it with torch.load(path, weights_only=True) and save it again, or write safetensors.',
-    });
+    throw unsafe(
+      place,
+      'is a legacy file of torch.save from before PyTorch 1.6, only its zip format is read',
+      {
+        hint: 'Load it with torch.load(path, weights_only=True) and save it again, or write safetensors.',
+      },
+    );
   }
   if (head[0] === 0x80 && (head[1] ?? 0) >= 2 && (head[1] ?? 0) <= 5) {
     throw unsafe(place, 'is a bare pickle, which can hold any program');

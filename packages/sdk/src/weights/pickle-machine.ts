@@ -78,7 +78,9 @@ class PickleMachine {
     }
     const value = this.pop();
     if (this.stack.length > 0 || this.marks.length > 0) {
-      throw this.corrupt(`leaves ${this.stack.length} values and ${this.marks.length} marks behind at its STOP`);
+      throw this.corrupt(
+        `leaves ${this.stack.length} values and ${this.marks.length} marks behind at its STOP`,
+      );
     }
     if (this.reader.remaining > 0) {
       throw this.corrupt(`has ${this.reader.remaining} bytes after its STOP`);
@@ -209,9 +211,13 @@ class PickleMachine {
     }
     const name = refusedOpcodes.get(opcode);
     if (name !== undefined) {
-      return unsafe(this.place, `the pickle uses ${name} (${hex} at byte ${position}), which no state dict needs`, {
-        details,
-      });
+      return unsafe(
+        this.place,
+        `the pickle uses ${name} (${hex} at byte ${position}), which no state dict needs`,
+        {
+          details,
+        },
+      );
     }
     return this.corrupt(`has the unknown opcode ${hex} at byte ${position}`, details);
   }
@@ -245,7 +251,8 @@ function tupleOf(items: readonly PickleValue[]): PickleTuple {
 
 function text(machine: PickleMachine): string {
   const value = machine.pop();
-  if (typeof value !== 'string') throw machine.corrupt(`names a global with a ${kindOf(value)}, a str is needed`);
+  if (typeof value !== 'string')
+    throw machine.corrupt(`names a global with a ${kindOf(value)}, a str is needed`);
   return value;
 }
 

@@ -49,9 +49,13 @@ export class PickleReader {
   /** A little-endian two's complement integer; a number when it is exact, else a bigint. */
   long(length: number): number | bigint {
     if (length > longLimit) {
-      throw corrupt(this.place, `an integer of ${length} bytes stands in the pickle, the limit is ${longLimit}`, {
-        details: { length, limit: longLimit },
-      });
+      throw corrupt(
+        this.place,
+        `an integer of ${length} bytes stands in the pickle, the limit is ${longLimit}`,
+        {
+          details: { length, limit: longLimit },
+        },
+      );
     }
     const start = this.take(length);
     let value = 0n;
@@ -89,9 +93,13 @@ export class PickleReader {
     const start = this.position;
     const end = this.bytes.subarray(start, start + lineLimit).indexOf(0x0a);
     if (end < 0) {
-      throw corrupt(this.place, `a line of the pickle at byte ${start} does not end within ${lineLimit} bytes`, {
-        details: { position: start },
-      });
+      throw corrupt(
+        this.place,
+        `a line of the pickle at byte ${start} does not end within ${lineLimit} bytes`,
+        {
+          details: { position: start },
+        },
+      );
     }
     this.position = start + end + 1;
     return this.decode(start, start + end);
@@ -99,17 +107,25 @@ export class PickleReader {
 
   private decode(start: number, end: number): string {
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.bytes.subarray(start, end));
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+        this.bytes.subarray(start, end),
+      );
     } catch (error) {
-      throw corrupt(this.place, `a string of the pickle at byte ${start} is not valid UTF-8`, { cause: error });
+      throw corrupt(this.place, `a string of the pickle at byte ${start} is not valid UTF-8`, {
+        cause: error,
+      });
     }
   }
 
   private checkString(length: number): void {
     if (length > stringLimit) {
-      throw corrupt(this.place, `a string of ${length} bytes stands in the pickle, the limit is ${stringLimit}`, {
-        details: { length, limit: stringLimit },
-      });
+      throw corrupt(
+        this.place,
+        `a string of ${length} bytes stands in the pickle, the limit is ${stringLimit}`,
+        {
+          details: { length, limit: stringLimit },
+        },
+      );
     }
   }
 

@@ -2,7 +2,13 @@ import { bytesPerElement, elementCount, type DType } from '@emu/program';
 
 import { corrupt, quoted, type FilePlace } from './checkpoint-error.js';
 import { JsonCursor, JsonProblem } from './json-cursor.js';
-import { checkedElementCount, nameLimit, rankLimit, tensorCountLimit, type TensorEntry } from './tensor-source.js';
+import {
+  checkedElementCount,
+  nameLimit,
+  rankLimit,
+  tensorCountLimit,
+  type TensorEntry,
+} from './tensor-source.js';
 
 /** Longest header the format allows, in bytes. */
 export const headerLimit = 100_000_000;
@@ -119,14 +125,22 @@ function sizeOf({ name, type, shape }: HeaderTensor, place: FilePlace): number {
   }
   const count = checkedElementCount(shape);
   if (count === undefined || !Number.isSafeInteger(count * bits)) {
-    throw corrupt(place, `tensor ${quoted(name)} of shape [${shape.join(',')}] has more bytes than 2^53 bits`, {
-      details: { tensor: name, shape },
-    });
+    throw corrupt(
+      place,
+      `tensor ${quoted(name)} of shape [${shape.join(',')}] has more bytes than 2^53 bits`,
+      {
+        details: { tensor: name, shape },
+      },
+    );
   }
   if ((count * bits) % 8 !== 0) {
-    throw corrupt(place, `tensor ${quoted(name)} (${type}, [${shape.join(',')}]) does not end on a whole byte`, {
-      details: { tensor: name, dtype: type, shape },
-    });
+    throw corrupt(
+      place,
+      `tensor ${quoted(name)} (${type}, [${shape.join(',')}]) does not end on a whole byte`,
+      {
+        details: { tensor: name, dtype: type, shape },
+      },
+    );
   }
   return (count * bits) / 8;
 }
@@ -140,7 +154,9 @@ function checkCoverage(tensors: readonly HeaderTensor[], dataBytes: number, plac
     const size = sizeOf(tensor, place);
     const details = { tensor: name, begin, end, size, covered, dataBytes };
     if (end < begin) {
-      throw corrupt(place, `tensor ${quoted(name)} begins at ${begin} and ends before, at ${end}`, { details });
+      throw corrupt(place, `tensor ${quoted(name)} begins at ${begin} and ends before, at ${end}`, {
+        details,
+      });
     }
     if (end - begin !== size) {
       throw corrupt(

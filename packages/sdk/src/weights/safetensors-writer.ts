@@ -1,7 +1,15 @@
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-import { bytesPerElement, elementCount, EmuError, typeText, type DType, type Shape, type TensorData } from '@emu/program';
+import {
+  bytesPerElement,
+  elementCount,
+  EmuError,
+  typeText,
+  type DType,
+  type Shape,
+  type TensorData,
+} from '@emu/program';
 
 import { quoted } from './checkpoint-error.js';
 import { canConvert, convertBytes } from './convert-dtype.js';
@@ -107,13 +115,19 @@ async function* pieces(tensor: TensorToWrite, sources: Sources): AsyncGenerator<
   const size = bytesPerElement[source.dtype];
   for (let done = 0; done < count; done += chunkElements) {
     const length = Math.min(chunkElements, count - done) * size;
-    const bytes = await readExactly(file, source.byteOffset + done * size, length, place, `tensor ${quoted(source.name)}`);
+    const bytes = await readExactly(
+      file,
+      source.byteOffset + done * size,
+      length,
+      place,
+      `tensor ${quoted(source.name)}`,
+    );
     yield convertBytes(bytes, source.dtype, dtype);
   }
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
   }
 }

@@ -74,9 +74,13 @@ export async function openShardIndex(
     if (!(await statOrUndefined(join(dirname(path), name)))) missing.push(name);
   }
   if (missing.length > 0) {
-    throw notFound(place, `${missing.length} of ${names.length} shards are missing: ${missing.slice(0, 5).join(', ')}`, {
-      details: { missing },
-    });
+    throw notFound(
+      place,
+      `${missing.length} of ${names.length} shards are missing: ${missing.slice(0, 5).join(', ')}`,
+      {
+        details: { missing },
+      },
+    );
   }
   const shards = new Map<string, TensorFile>();
   for (const name of names) shards.set(name, await openShard(join(dirname(path), name)));

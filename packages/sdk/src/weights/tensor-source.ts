@@ -123,7 +123,9 @@ async function gatherStrided(
   let target = 0;
   for (;;) {
     if (source < windowStart || source + size > windowStart + window.length || windowStart < 0) {
-      window = new Uint8Array(await readExactly(access, source, Math.min(readAhead, end - source), place, 'a tensor'));
+      window = new Uint8Array(
+        await readExactly(access, source, Math.min(readAhead, end - source), place, 'a tensor'),
+      );
       windowStart = source;
     }
     const from = source - windowStart;

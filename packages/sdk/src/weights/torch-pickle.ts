@@ -81,16 +81,22 @@ class TorchMeaning implements PickleMeaning {
     const meaning = allowedGlobals.get(`${module} ${name}`);
     if (!meaning) {
       const full = `${module}.${name}`;
-      throw unsafe(this.place, `the pickle names ${quoted(full)}, which is not on the list of harmless names`, {
-        details: { global: full },
-      });
+      throw unsafe(
+        this.place,
+        `the pickle names ${quoted(full)}, which is not on the list of harmless names`,
+        {
+          details: { global: full },
+        },
+      );
     }
     return { kind: 'global', name: `${module}.${name}`, meaning };
   }
 
   reduce(callable: PickleValue, args: PickleValue): PickleValue {
     if (!isGlobal(callable)) {
-      throw unsafe(this.place, `the pickle calls a ${kindOf(callable)}`, { details: { callable: kindOf(callable) } });
+      throw unsafe(this.place, `the pickle calls a ${kindOf(callable)}`, {
+        details: { callable: kindOf(callable) },
+      });
     }
     if (!isTuple(args)) throw this.badArguments(callable.name, 'a tuple of arguments is needed');
     switch (callable.meaning.role) {
@@ -112,7 +118,9 @@ class TorchMeaning implements PickleMeaning {
       }
       case 'dtype':
       case 'storage':
-        throw unsafe(this.place, `the pickle calls ${callable.name}`, { details: { callable: callable.name } });
+        throw unsafe(this.place, `the pickle calls ${callable.name}`, {
+          details: { callable: callable.name },
+        });
     }
   }
 
@@ -127,7 +135,10 @@ class TorchMeaning implements PickleMeaning {
   persistent(id: PickleValue): PickleValue {
     const [tag, type, key, location, numel] = isTuple(id) ? id.items : [];
     if (tag !== 'storage' || !isGlobal(type) || type.meaning.role !== 'storage') {
-      throw corrupt(this.place, `the pickle refers to something outside that is not a storage: ${kindOf(id)}`);
+      throw corrupt(
+        this.place,
+        `the pickle refers to something outside that is not a storage: ${kindOf(id)}`,
+      );
     }
     if (typeof key !== 'string' || typeof location !== 'string' || !isCount(numel)) {
       throw corrupt(
@@ -156,7 +167,10 @@ class TorchMeaning implements PickleMeaning {
     const shape = counts(size);
     const strides = counts(stride);
     if (!isCount(offset) || !shape || !strides) {
-      throw this.badArguments(name, `offset, size and stride must be integers from 0 to 2^53-1, with at most ${rankLimit} axes`);
+      throw this.badArguments(
+        name,
+        `offset, size and stride must be integers from 0 to 2^53-1, with at most ${rankLimit} axes`,
+      );
     }
     if (shape.length !== strides.length) {
       throw this.badArguments(name, `size has ${shape.length} axes, stride has ${strides.length}`);
@@ -165,7 +179,9 @@ class TorchMeaning implements PickleMeaning {
   }
 
   private badArguments(name: string, problem: string): Error {
-    return corrupt(this.place, `the pickle gives ${name} wrong arguments: ${problem}`, { details: { callable: name } });
+    return corrupt(this.place, `the pickle gives ${name} wrong arguments: ${problem}`, {
+      details: { callable: name },
+    });
   }
 }
 

@@ -29,14 +29,20 @@ function findPrefix(members: Members, place: FilePlace): string {
   const pickles = [...members.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
   if (pickle === undefined || pickles.length > 1) {
-    throw corrupt(place, `a file of torch.save has one <name>/data.pkl, this zip file has ${pickles.length}`, {
-      details: { members: [...members.keys()].slice(0, 20) },
-    });
+    throw corrupt(
+      place,
+      `a file of torch.save has one <name>/data.pkl, this zip file has ${pickles.length}`,
+      {
+        details: { members: [...members.keys()].slice(0, 20) },
+      },
+    );
   }
   const prefix = pickle.slice(0, -'data.pkl'.length);
   for (const name of members.keys()) {
     if (!name.startsWith(prefix)) {
-      throw corrupt(place, `member ${quoted(name)} lies outside of ${quoted(prefix)}`, { details: { member: name } });
+      throw corrupt(place, `member ${quoted(name)} lies outside of ${quoted(prefix)}`, {
+        details: { member: name },
+      });
     }
     if (name === `${prefix}constants.pkl` || name.startsWith(`${prefix}code/`)) {
       throw unsafe(place, 'is a TorchScript archive: it holds a program, not only weights', {
@@ -98,7 +104,11 @@ interface StateDict {
 }
 
 /** Follows the wrappers that training frameworks put around a state dict. */
-function unwrap(root: PickleValue, ignored: string[], place: FilePlace): { dict: PickleDict; prefix: string } {
+function unwrap(
+  root: PickleValue,
+  ignored: string[],
+  place: FilePlace,
+): { dict: PickleDict; prefix: string } {
   let value = root;
   let prefix = '';
   for (let depth = 0; depth <= wrapperDepth; depth++) {
@@ -142,12 +152,20 @@ function findStateDict(root: PickleValue, place: FilePlace): StateDict {
 }
 
 /** Finds the member behind a tensor's storage and checks that the storage fills it exactly. */
-function memberOf(name: string, { storage }: PickleTensor, prefix: string, members: Members, place: FilePlace): ZipEntry {
+function memberOf(
+  name: string,
+  { storage }: PickleTensor,
+  prefix: string,
+  members: Members,
+  place: FilePlace,
+): ZipEntry {
   const memberName = `${prefix}data/${storage.key}`;
   const member = members.get(memberName);
   const details = { tensor: name, storage: storage.key, numel: storage.numel };
   if (!member) {
-    throw corrupt(place, `tensor ${quoted(name)} lies in member ${quoted(memberName)}, which is missing`, { details });
+    throw corrupt(place, `tensor ${quoted(name)} lies in member ${quoted(memberName)}, which is missing`, {
+      details,
+    });
   }
   const needed = storage.numel * storage.bytesPerElement;
   if (member.size !== needed) {
@@ -161,19 +179,18 @@ function memberOf(name: string, { storage }: PickleTensor, prefix: string, membe
   return member;
 }
 
-function toEntry(
-  name: string,
-  tensor: PickleTensor,
-  member: ZipEntry,
-  place: FilePlace,
-): TensorEntry {
+function toEntry(name: string, tensor: PickleTensor, member: ZipEntry, place: FilePlace): TensorEntry {
   const { storage, offset, shape, strides } = tensor;
   const details = { tensor: name, shape, strides, offset, numel: storage.numel };
   if (storage.dtype === undefined) {
-    throw corrupt(place, `tensor ${quoted(name)} has the element type of ${storage.typeName}, not supported here`, {
-      hint: 'Store it as float64, float32, float16, bfloat16, int64, int32, uint8 or bool.',
-      details: { ...details, storageType: storage.typeName },
-    });
+    throw corrupt(
+      place,
+      `tensor ${quoted(name)} has the element type of ${storage.typeName}, not supported here`,
+      {
+        hint: 'Store it as float64, float32, float16, bfloat16, int64, int32, uint8 or bool.',
+        details: { ...details, storageType: storage.typeName },
+      },
+    );
   }
   const count = checkedElementCount(shape);
   const end = offset + stridedSpan(shape, strides);

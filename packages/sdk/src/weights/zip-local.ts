@@ -33,7 +33,10 @@ async function checkLocalHeader(
   if (data.getUint32(0, true) !== localSignature) {
     throw corrupt(place, `member ${quoted(name)} has no local header at ${headerOffset}`, { details });
   }
-  if (data.getUint16(26, true) !== entry.nameBytes.length || !sameBytes(bytes.subarray(localSize), entry.nameBytes)) {
+  if (
+    data.getUint16(26, true) !== entry.nameBytes.length ||
+    !sameBytes(bytes.subarray(localSize), entry.nameBytes)
+  ) {
     throw corrupt(place, `the local header at ${headerOffset} has another name than member ${quoted(name)}`, {
       details,
     });
@@ -48,9 +51,13 @@ async function checkLocalHeader(
   };
   const wrong = Object.entries(described).find(([, isSame]) => !isSame);
   if (wrong) {
-    throw corrupt(place, `the local header of member ${quoted(name)} and the directory disagree about the ${wrong[0]}`, {
-      details,
-    });
+    throw corrupt(
+      place,
+      `the local header of member ${quoted(name)} and the directory disagree about the ${wrong[0]}`,
+      {
+        details,
+      },
+    );
   }
   const offset = nameEnd + data.getUint16(28, true);
   if (offset + size > limit) {

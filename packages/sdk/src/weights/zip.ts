@@ -88,7 +88,10 @@ async function readZip64End(
     throw corrupt(place, 'is a zip file in several parts, which is not supported');
   }
   if (position + zip64EndSize > locatorPosition) {
-    throw corrupt(place, `its zip64 locator points to ${position}, the locator itself is at ${locatorPosition}`);
+    throw corrupt(
+      place,
+      `its zip64 locator points to ${position}, the locator itself is at ${locatorPosition}`,
+    );
   }
   const end = view(await readExactly(access, position, zip64EndSize, place, 'the zip64 end record'));
   if (end.getUint32(0, true) !== zip64EndSignature) {
@@ -115,7 +118,10 @@ function agree(old: number, filler: number, zip64: number, what: string, place: 
 
 async function findDirectory(access: RandomAccess, place: FilePlace): Promise<Directory> {
   const { position, record } = await findEnd(access, place);
-  if (record.getUint16(4, true) !== record.getUint16(6, true) || ![0, 0xffff].includes(record.getUint16(4, true))) {
+  if (
+    record.getUint16(4, true) !== record.getUint16(6, true) ||
+    ![0, 0xffff].includes(record.getUint16(4, true))
+  ) {
     throw corrupt(place, 'is a zip file in several parts, which is not supported');
   }
   const [here, count] = [record.getUint16(8, true), record.getUint16(10, true)];
@@ -160,7 +166,8 @@ function zip64Values(extra: DataView, wanted: number, name: string, place: FileP
     const [id, length] = [extra.getUint16(at, true), extra.getUint16(at + 2, true)];
     if (at + 4 + length > extra.byteLength) break;
     if (id === 0x0001) {
-      for (let i = 0; i < wanted && (i + 1) * 8 <= length; i++) values.push(readUint64(extra, at + 4 + i * 8));
+      for (let i = 0; i < wanted && (i + 1) * 8 <= length; i++)
+        values.push(readUint64(extra, at + 4 + i * 8));
       break;
     }
     at += 4 + length;
@@ -184,7 +191,9 @@ function decodeName(bytes: Uint8Array, flags: number, place: FilePlace): string 
   }
   const parts = name.replace(/\/$/, '').split('/');
   if (parts.some((part) => part === '' || part === '..')) {
-    throw corrupt(place, `the member name ${quoted(name)} leads out of the archive`, { details: { member: name } });
+    throw corrupt(place, `the member name ${quoted(name)} leads out of the archive`, {
+      details: { member: name },
+    });
   }
   return name;
 }
@@ -209,27 +218,47 @@ function parseCentral(
   if (flags & refusedFlags) throw corrupt(place, `member ${quoted(name)} is encrypted`, { details });
   const method = data.getUint16(at + 10, true);
   if (method !== 0) {
-    throw corrupt(place, `member ${quoted(name)} is compressed (method ${method}), only stored members are read`, {
-      details: { ...details, method },
-      hint: 'torch.save never compresses; write the file again with it.',
-    });
+    throw corrupt(
+      place,
+      `member ${quoted(name)} is compressed (method ${method}), only stored members are read`,
+      {
+        details: { ...details, method },
+        hint: 'torch.save never compresses; write the file again with it.',
+      },
+    );
   }
   if (![0, 0xffff].includes(data.getUint16(at + 34, true))) {
     throw corrupt(place, 'is a zip file in several parts, which is not supported', { details });
   }
   // Zip64 values stand in this order, each only when its 32-bit field is filled with ones.
-  const fields = [data.getUint32(at + 24, true), data.getUint32(at + 20, true), data.getUint32(at + 42, true)];
+  const fields = [
+    data.getUint32(at + 24, true),
+    data.getUint32(at + 20, true),
+    data.getUint32(at + 42, true),
+  ];
   const wanted = fields.filter((field) => field === 0xffffffff).length;
-  const long = zip64Values(new DataView(bytes.buffer, bytes.byteOffset + nameEnd, extraEnd - nameEnd), wanted, name, place);
+  const long = zip64Values(
+    new DataView(bytes.buffer, bytes.byteOffset + nameEnd, extraEnd - nameEnd),
+    wanted,
+    name,
+    place,
+  );
   const [size = 0, storedSize = 0, headerOffset = 0] = fields.map((field) =>
     field === 0xffffffff ? (long.shift() ?? 0) : field,
   );
   if (size !== storedSize) {
-    throw corrupt(place, `member ${quoted(name)} is stored, yet its two sizes are ${size} and ${storedSize}`, {
-      details: { ...details, size, storedSize },
-    });
+    throw corrupt(
+      place,
+      `member ${quoted(name)} is stored, yet its two sizes are ${size} and ${storedSize}`,
+      {
+        details: { ...details, size, storedSize },
+      },
+    );
   }
-  return { entry: { name, nameBytes, flags, size, crc32: data.getUint32(at + 16, true), headerOffset }, next };
+  return {
+    entry: { name, nameBytes, flags, size, crc32: data.getUint32(at + 16, true), headerOffset },
+    next,
+  };
 }
 
 /**
