@@ -51,7 +51,9 @@ export function refuseShape(op: string, message: string, inputs: InputTypes): ne
 
 /** Throws INVALID_OPTION with the op's and the attribute's name in front. */
 export function refuseAttribute(op: string, attribute: string, value: unknown, needed: string): never {
-  throw new EmuError('INVALID_OPTION', `[${op}] ${attribute} ${JSON.stringify(value)} is not ${needed}`, {
+  // JSON would write NaN and Infinity as null.
+  const came = typeof value === 'number' ? String(value) : JSON.stringify(value);
+  throw new EmuError('INVALID_OPTION', `[${op}] ${attribute} ${came} is not ${needed}`, {
     details: { op, attribute, value },
   });
 }

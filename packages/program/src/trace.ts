@@ -106,6 +106,7 @@ export class Tracer {
     const definition = definitionOf(op);
     for (const input of inputs) if (input !== null) this.#own(input);
     const types = definition.infer(inputs, attributes);
+    checkAttributes(op, attributes);
     const inPlace = inputs[0]?.id ?? -1;
     if (definition.updatesState && !this.#stateMemory.has(inPlace)) {
       throw new EmuError('INVALID_OPTION', `[${op}] input 0 ${String(inputs[0])} is not a state`, {
@@ -219,6 +220,21 @@ function checkName(what: string, name: string): void {
     throw new EmuError(
       'INVALID_OPTION',
       `[trace] ${what} name ${JSON.stringify(name)} cannot be printed in a program`,
+    );
+  }
+}
+
+function checkAttributes(op: string, attributes: Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    const parts: readonly (string | number)[] = typeof value === 'object' ? value : [value];
+    const printable = parts.every((part) =>
+      typeof part === 'number' ? Number.isFinite(part) : part === '' || printableName.test(part),
+    );
+    if (printable && /^\w+$/.test(name)) continue;
+    throw new EmuError(
+      'INVALID_OPTION',
+      `[${op}] attribute ${name} = ${String(value)} cannot be printed in a program`,
+      { details: { op, attribute: name } },
     );
   }
 }

@@ -32,7 +32,7 @@ describe('attention', () => {
         const x = t.input('x', [1, 1, 1, 1]);
         return t.call('attention', [x, x, x, null], { scale, causal })[0] as never;
       });
-    expect(call(Infinity, 0)).toThrow('[attention] scale null is not a finite number');
+    expect(call(Infinity, 0)).toThrow('[attention] scale Infinity is not a finite number');
     expect(call(1, 2)).toThrow('[attention] causal 2 is not 0 or 1');
   });
 

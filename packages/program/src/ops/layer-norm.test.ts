@@ -12,6 +12,6 @@ describe('layerNorm', () => {
     );
     expect(normalise([], 1, 1e-5)).toThrow('[layerNorm] x has 0 axes, needs [...,D]');
     expect(normalise([4], 4, -1)).toThrow('[layerNorm] epsilon -1 is not a number of at least 0');
-    expect(normalise([4], 4, NaN)).toThrow('[layerNorm] epsilon null is not a finite number');
+    expect(normalise([4], 4, NaN)).toThrow('[layerNorm] epsilon NaN is not a finite number');
   });
 });

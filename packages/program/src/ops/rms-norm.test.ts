@@ -10,6 +10,6 @@ describe('rmsNorm', () => {
     expect(normalise([2, 4], 3, 1e-5)).toThrow('[rmsNorm] D is 4 in x but 3 in weight: got f32[2,4], f32[3]');
     expect(normalise([], 1, 1e-5)).toThrow('[rmsNorm] x has 0 axes, needs [...,D]');
     expect(normalise([4], 4, -1)).toThrow('[rmsNorm] epsilon -1 is not a number of at least 0');
-    expect(normalise([4], 4, NaN)).toThrow('[rmsNorm] epsilon null is not a finite number');
+    expect(normalise([4], 4, NaN)).toThrow('[rmsNorm] epsilon NaN is not a finite number');
   });
 });

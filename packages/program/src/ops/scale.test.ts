@@ -7,8 +7,8 @@ describe('scale', () => {
   it('refuses factors that are no numbers', () => {
     const by = (options: { factor?: number; offset?: number }) =>
       tracing((t) => scale(t.input('x', [2]), options));
-    expect(by({ factor: NaN })).toThrow('[scale] factor null is not a finite number');
-    expect(by({ offset: Infinity })).toThrow('[scale] offset null is not a finite number');
+    expect(by({ factor: NaN })).toThrow('[scale] factor NaN is not a finite number');
+    expect(by({ offset: Infinity })).toThrow('[scale] offset Infinity is not a finite number');
   });
 
   it('writes both attributes, so that programs print alike', () => {
