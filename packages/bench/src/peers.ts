@@ -1,0 +1,87 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import type { PeerCase } from './bench-case.js';
+
+/** Another implementation of the same work, measured in the same run. */
+export interface Peer {
+  readonly name: string;
+  /** Best seconds, or undefined where the peer does not do this kind of work. */
+  measure(peerCase: PeerCase): Promise<number | undefined>;
+  close(): void;
+}
+
+interface Answer {
+  readonly seconds?: number;
+  readonly version?: string;
+  readonly error?: string;
+}
+
+/** A peer in a process of its own: a line of JSON asks, a line of JSON answers. */
+class ProcessPeer implements Peer {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #answers: AsyncIterator<string>;
+
+  constructor(
+    readonly name: string,
+    child: ChildProcessWithoutNullStreams,
+    answers: AsyncIterator<string>,
+  ) {
+    this.#child = child;
+    this.#answers = answers;
+  }
+
+  async measure(peerCase: PeerCase): Promise<number | undefined> {
+    this.#child.stdin.write(`${JSON.stringify(peerCase)}\n`);
+    const { value, done } = (await this.#answers.next()) as { value: string; done?: boolean };
+    if (done === true) throw new Error(`${this.name} ended without an answer`);
+    const answer = JSON.parse(value) as Answer;
+    if (answer.error !== undefined) throw new Error(`${this.name}: ${answer.error}`);
+    return answer.seconds;
+  }
+
+  close(): void {
+    this.#child.stdin.end();
+  }
+}
+
+/** Starts a peer; undefined, with the reason on stderr, when it is not to be had. */
+async function startPeer(name: string, command: string, args: readonly string[]): Promise<Peer | undefined> {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const failure = new Promise<string>((resolve) => {
+    child.on('error', (error) => {
+      resolve(error.message);
+    });
+    let said = '';
+    child.stderr.on('data', (data: Buffer) => (said += data.toString()));
+    child.on('close', () => {
+      resolve(said.trim().split('\n').at(-1) ?? 'it ended');
+    });
+  });
+  const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const first = await Promise.race([answers.next(), failure.then((reason) => ({ reason }))]);
+  if ('reason' in first || first.done === true) {
+    const reason = 'reason' in first ? first.reason : await failure;
+    process.stderr.write(`peer ${name} is missing: ${reason}\n`);
+    return undefined;
+  }
+  const { version } = JSON.parse(first.value) as Answer;
+  return new ProcessPeer(`${name} ${version ?? ''}`.trim(), child, answers);
+}
+
+const peerFile = (name: string): string => fileURLToPath(new URL(`../peers/${name}`, import.meta.url));
+
+/** PyTorch, from the python that EMU_PYTHON names (default python3). */
+export function startTorch(threads: number): Promise<Peer | undefined> {
+  return startPeer('PyTorch', process.env['EMU_PYTHON'] ?? 'python3', [
+    peerFile('torch_peer.py'),
+    String(threads),
+  ]);
+}
+
+/** oneDNN, through the C++ tool that tools/bench.mjs builds where the library is installed. */
+export function startOneDnn(threads: number): Promise<Peer | undefined> {
+  const tool = fileURLToPath(new URL('../../../out/tools/onednn_peer', import.meta.url));
+  return startPeer('oneDNN', tool, [String(threads)]);
+}
