@@ -14,23 +14,18 @@ export interface Component {
   readonly name: ComponentName;
   /** In front of the checkpoint's names in a session. */
   readonly sessionPrefix: string;
-  /** Every tensor that some program of the model asks for, adapters apart: read off the model code itself. */
+  /** Every tensor that some program of the model asks for: read off the model code itself. */
   readonly tensors: readonly CheckpointTensor[];
-  /** Low-rank adapters: `x.lora_A.weight` [rank,in] and `x.lora_B.weight` [out,rank] beside each `x.weight`. */
-  readonly adapters: readonly CheckpointTensor[];
   /** Names that official checkpoints hold and Emu never uses; all others are unexpected. */
   readonly unused: readonly RegExp[];
 }
 
 /** The checkpoints that a configuration needs. */
 export function checkpointComponents(config: EmuConfig): readonly Component[] {
-  const llama = llamaTensors(config.llama);
-  const isAdapter = ({ name }: CheckpointTensor): boolean => /\.lora_[AB]\.weight$/.test(name);
   const multimodal: Component = {
     name: 'multimodal',
     sessionPrefix: '',
-    tensors: [...imageEncoderTensors(config), ...llama.filter((tensor) => !isAdapter(tensor))],
-    adapters: llama.filter(isAdapter),
+    tensors: [...imageEncoderTensors(config), ...llamaTensors(config.llama)],
     unused: unusedEncoderTensors,
   };
   const { visualDecoder } = config;
@@ -38,15 +33,14 @@ export function checkpointComponents(config: EmuConfig): readonly Component[] {
   const { unet, vae, safetyChecker } = visualDecoder;
   const components: Component[] = [
     multimodal,
-    { name: 'unet', sessionPrefix: unetPrefix, tensors: unetTensors(unet), adapters: [], unused: [] },
-    { name: 'vae', sessionPrefix: vaePrefix, tensors: vaeTensors(vae), adapters: [], unused: [] },
+    { name: 'unet', sessionPrefix: unetPrefix, tensors: unetTensors(unet), unused: [] },
+    { name: 'vae', sessionPrefix: vaePrefix, tensors: vaeTensors(vae), unused: [] },
   ];
   if (safetyChecker === undefined) return components;
   const checker: Component = {
     name: 'safetyChecker',
     sessionPrefix: safetyCheckerPrefix,
     tensors: safetyCheckerTensors(safetyChecker),
-    adapters: [],
     unused: unusedSafetyCheckerTensors,
   };
   return [...components, checker];

@@ -1,4 +1,4 @@
-import { trace, type Program, type TensorData, type Tracer } from '@emu/program';
+import { trace, type Program, type Tracer } from '@emu/program';
 
 import { normalize } from '../nn/layers.js';
 import { Parameters, type CheckpointTensor, type NormParameters } from '../nn/parameters.js';
@@ -81,6 +81,6 @@ function buildEncoder(
 export function encodeImagesInputs(
   config: ImageEncoderConfig,
   pixels: Float32Array,
-): Readonly<Record<string, TensorData>> {
+): { readonly pixels: Float32Array; readonly relativeBuckets: Int32Array } {
   return { pixels, relativeBuckets: relativeBuckets(config.causalTransformer) };
 }

@@ -42,10 +42,7 @@ export function emuParameterCounts(config: EmuConfig): EmuParameterCounts {
   const components = checkpointComponents(config);
   const count = (component: string, belongs: (name: string) => boolean = () => true): number =>
     parameterCount(
-      components
-        .filter(({ name }) => name === component)
-        .flatMap(({ tensors, adapters }) => [...tensors, ...adapters])
-        .filter(({ name }) => belongs(name)),
+      components.find(({ name }) => name === component)?.tensors.filter(({ name }) => belongs(name)) ?? [],
     );
   const isAdapter = (name: string): boolean => name.includes('.lora_');
   const isRegression = (name: string): boolean => name.includes('stu_regress_head');

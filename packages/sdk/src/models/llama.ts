@@ -59,11 +59,14 @@ export interface LayerCache {
   readonly value: Value;
 }
 
-/** The module that official checkpoints keep the language model under; peft's wrapping is taken off on reading. */
-const root = 'decoder.lm';
+/** The module that official checkpoints keep the language model under; peft wraps it twice more. */
+function llamaRoot(p: Parameters, config: LlamaConfig): Parameters {
+  const lm = p.in('decoder.lm');
+  return config.lora === undefined ? lm : lm.in('base_model.model');
+}
 
 export function llama(p: Parameters, config: LlamaConfig): Llama {
-  const model = p.in(root).in('model');
+  const model = llamaRoot(p, config).in('model');
   return {
     embeddings: model.matrix('embed_tokens.weight', [config.vocabulary, config.width]),
     layers: repeated(config.layers, (layer) => llamaLayer(model.in('layers').in(layer), config)),
@@ -95,8 +98,8 @@ function adaptedLinear(p: Parameters, target: LoraTarget, { width, lora }: Llama
   return {
     base,
     adapter: {
-      down: part.matrix('lora_A.weight', [lora.rank, width]),
-      up: part.matrix('lora_B.weight', [width, lora.rank]),
+      down: part.matrix('lora_A.default.weight', [lora.rank, width]),
+      up: part.matrix('lora_B.default.weight', [width, lora.rank]),
       factor: lora.alpha / lora.rank,
     },
   };
@@ -104,12 +107,12 @@ function adaptedLinear(p: Parameters, target: LoraTarget, { width, lora }: Llama
 
 /** The language head, [V,D] without bias. */
 export function languageHead(p: Parameters, config: LlamaConfig): LinearParameters {
-  return p.in(root).linearWithoutBias('lm_head', config.width, config.vocabulary);
+  return llamaRoot(p, config).linearWithoutBias('lm_head', config.width, config.vocabulary);
 }
 
 /** The head that predicts the next visual embedding from a final hidden state, [D,D] without bias. */
 export function regressionHead(p: Parameters, config: LlamaConfig): LinearParameters {
-  return p.in(root).linearWithoutBias('stu_regress_head', config.width, config.width);
+  return llamaRoot(p, config).linearWithoutBias('stu_regress_head', config.width, config.width);
 }
 
 /**

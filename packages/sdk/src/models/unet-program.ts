@@ -51,7 +51,7 @@ export function unetProgram(
 
 /**
  * Sinusoidal features of diffusion timesteps: the `timeFeatures` input of `unetProgram`.
- * timesteps 0..999, one per batch element (not necessarily whole) -> f32[B,width] row-major.
+ * timesteps 0..999, one per batch element (not necessarily whole) -> f32[B,width] row-major; an odd width ends in 0.
  * Source: diffusers v0.15.1 get_timestep_embedding with max_period 10000; in f32 as there.
  */
 export function timestepProjection(
@@ -60,12 +60,13 @@ export function timestepProjection(
   { flipSinToCos, frequencyShift }: Pick<UNetConfig, 'flipSinToCos' | 'frequencyShift'>,
 ): Float32Array {
   const half = Math.floor(width / 2);
+  const slope = Math.fround(-Math.log(10000));
   const features = new Float32Array(timesteps.length * width);
   const [sineStart, cosineStart] = flipSinToCos ? [half, 0] : [0, half];
   for (const [row, timestep] of timesteps.entries()) {
     for (let i = 0; i < half; i++) {
-      const exponent = Math.fround(Math.fround(-Math.log(10000) * i) / (half - frequencyShift));
-      const angle = Math.fround(Math.fround(timestep) * Math.fround(Math.exp(Math.fround(exponent))));
+      const exponent = Math.fround(Math.fround(slope * i) / (half - frequencyShift));
+      const angle = Math.fround(Math.fround(timestep) * Math.fround(Math.exp(exponent)));
       features[row * width + sineStart + i] = Math.sin(angle);
       features[row * width + cosineStart + i] = Math.cos(angle);
     }

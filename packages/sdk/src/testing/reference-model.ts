@@ -5,6 +5,7 @@ import {
   toFloat32,
   type Program,
   type Session,
+  type Shape,
   type Tensor,
   type TensorData,
 } from '@emu/program';
@@ -27,18 +28,12 @@ const files: Readonly<Record<ReferenceCheckpoint, string>> = {
   safetyChecker: 'safety_checker/pytorch_model.bin',
 };
 
-/** The tensors of a reference checkpoint under the names that models ask for, adapters included. */
+/** The tensors of a reference checkpoint under the names that models ask for. */
 export async function referenceEntries(
   checkpoint: ReferenceCheckpoint,
 ): Promise<ReadonlyMap<string, TensorEntry>> {
   const file = await openTensorFile(referencePath(`checkpoint/${files[checkpoint]}`));
-  const encoder = canonicalEncoder(file);
-  const entries = new Map(encoder.file.entries);
-  for (const [weight, { a, b }] of encoder.lora) {
-    const module = weight.slice(0, -'.weight'.length);
-    entries.set(`${module}.lora_A.weight`, a).set(`${module}.lora_B.weight`, b);
-  }
-  return entries;
+  return checkpoint === 'instruct' ? canonicalEncoder(file).file.entries : file.entries;
 }
 
 async function checkpointTensor(checkpoint: ReferenceCheckpoint, name: string): Promise<Tensor> {
@@ -66,10 +61,16 @@ export async function referenceSession(
     if (type === undefined || entry === undefined)
       throw new Error(`no tensor ${name} in the ${checkpoint} checkpoint`);
     const { shape, dtype, data } = await readTensor(entry);
-    expect(shape, name).toEqual(type.shape);
+    // Trailing sides of 1 aside, so that a 1x1 convolution can be read as the linear layer it is.
+    expect(withoutTrailingOnes(shape), name).toEqual(withoutTrailingOnes(type.shape));
     await session.loadWeight({ name, ...type, layout, source: { kind: 'data', dtype, data } });
   }
   return session;
+}
+
+function withoutTrailingOnes(shape: Shape): Shape {
+  const last = shape.findLastIndex((side) => side !== 1);
+  return shape.slice(0, last + 1);
 }
 
 /** Compiles and runs a program once on the reference executor, with the weights of a checkpoint. */
