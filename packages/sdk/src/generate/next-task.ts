@@ -1,0 +1,18 @@
+/**
+ * Resolves in a later task of the event loop, so that timers, input and aborts get their turn in between.
+ * setImmediate where there is one; a message channel in browsers, where timers wait four milliseconds.
+ */
+export function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === 'function') {
+      setImmediate(resolve);
+      return;
+    }
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}

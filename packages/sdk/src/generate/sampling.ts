@@ -1,0 +1,93 @@
+import { philoxBlock, type PhiloxKey } from '@emu/program';
+
+import { softmax } from './probabilities.js';
+
+/** How a token is drawn. Filters work in this order: temperature, topK, topP. */
+export interface SamplingOptions {
+  /** Scores are divided by it; above 0. */
+  readonly temperature: number;
+  /** Only the `topK` best scores stay, ties with the last of them included; 0 keeps all. */
+  readonly topK: number;
+  /** Of what is left, the smallest set of best tokens whose probabilities sum to at least topP stays; 1 keeps all. */
+  readonly topP: number;
+}
+
+/** Where a draw stands; the same place always draws the same number. */
+export interface DrawPlace {
+  readonly seed: bigint;
+  /** Index of the sequence in its call: 0 unless several are made of one prompt. */
+  readonly sequence: number;
+  /** Index of the token in its sequence, from 0. */
+  readonly position: number;
+}
+
+/**
+ * The scores that sampling keeps; all others become -Infinity. f32[V] -> f32[V], a copy. At least one token stays.
+ * Source: transformers v4.29.2 TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper (Holtzman et al. 2020).
+ */
+export function filterScores(
+  scores: Float32Array,
+  { temperature, topK, topP }: SamplingOptions,
+): Float32Array {
+  const kept = scores.map((score) => score / temperature);
+  if (topK > 0 && topK < kept.length) keepBest(kept, topK);
+  if (topP < 1) keepNucleus(kept, topP);
+  return kept;
+}
+
+function keepBest(scores: Float32Array, count: number): void {
+  const sorted = scores.slice().sort();
+  const threshold = sorted[sorted.length - count] ?? -Infinity;
+  for (const [index, score] of scores.entries()) if (score < threshold) scores[index] = -Infinity;
+}
+
+/** Drops the worst tokens as long as their probabilities sum to at most 1 - topP. Of equals, higher ids go first. */
+function keepNucleus(scores: Float32Array, topP: number): void {
+  const sorted = scores.slice().sort();
+  const probabilities = softmax(sorted);
+  let dropped = 0;
+  let sum = 0;
+  while (dropped < sorted.length - 1) {
+    sum += probabilities[dropped] ?? 0;
+    if (sum > 1 - topP) break;
+    dropped += 1;
+  }
+  const threshold = sorted[dropped] ?? -Infinity;
+  let equalsToDrop = dropped - sorted.findIndex((score) => score === threshold);
+  for (let index = scores.length - 1; index >= 0; index--) {
+    const score = scores[index] ?? -Infinity;
+    if (score < threshold) scores[index] = -Infinity;
+    else if (score === threshold && equalsToDrop > 0) {
+      scores[index] = -Infinity;
+      equalsToDrop -= 1;
+    }
+  }
+}
+
+// Sets draws of tokens apart from the noise of pictures, which has 0 there.
+const tokenDraws = 1;
+
+/**
+ * A uniform number in [0, 1) with 53 bits. It depends on (seed, sequence, position) alone, so neither the batch nor the
+ * order of work changes it: Philox4x32-10 with the counter (position, sequence, 0, 1) and the seed as the key.
+ */
+export function uniformAt({ seed, sequence, position }: DrawPlace): number {
+  const key: PhiloxKey = [Number(seed & 0xffffffffn), Number(seed >> 32n)];
+  const [low, high] = philoxBlock([position, sequence, 0, tokenDraws], key);
+  return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
+}
+
+/** Draws a token: the first, in the order of ids, at which the sum of kept probabilities exceeds the uniform number. */
+export function drawToken(scores: Float32Array, options: SamplingOptions, place: DrawPlace): number {
+  const probabilities = softmax(filterScores(scores, options));
+  const target = uniformAt(place);
+  let sum = 0;
+  let last = -1;
+  for (const [id, probability] of probabilities.entries()) {
+    if (!(probability > 0)) continue;
+    sum += probability;
+    last = id;
+    if (sum > target) return id;
+  }
+  return last; // rounding left the sum just below the number drawn
+}

@@ -1,0 +1,106 @@
+import { EmuError } from '@emu/program';
+
+import type { Decoder, Element, Row, RowOutput, RowResult, StepOptions } from './step.js';
+
+/**
+ * One sequence in the key/value cache. Close it when it is no longer needed: its pages go back to the cache.
+ * Calls on one sequence must follow one another; different sequences are independent.
+ */
+export class Sequence {
+  readonly #decoder: Decoder;
+  readonly #slot: number;
+  #length: number;
+  #open = true;
+
+  private constructor(decoder: Decoder, slot: number, length: number) {
+    this.#decoder = decoder;
+    this.#slot = slot;
+    this.#length = length;
+  }
+
+  /** @throws EmuError OUT_OF_MEMORY when all slots of the cache are taken. */
+  static open(decoder: Decoder): Sequence {
+    return new Sequence(decoder, decoder.cache.openSlot(), 0);
+  }
+
+  /** Positions stored so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /**
+   * Rows that append `elements`, for a step that several sequences take together. `wanted` is asked of the last row,
+   * or of all with `every`. `advance` must follow when the step has run.
+   */
+  rows(elements: readonly Element[], wanted: readonly RowOutput[], every = false): readonly Row[] {
+    this.#checkOpen();
+    return elements.map((element, index) => ({
+      slot: this.#slot,
+      position: this.#length + index,
+      element,
+      wanted: every || index === elements.length - 1 ? wanted : [],
+    }));
+  }
+
+  /** Counts positions that a step has stored. */
+  advance(count: number): void {
+    this.#length += count;
+  }
+
+  /** Appends elements and returns what is wanted of the last one. elements must not be empty. */
+  async extend(
+    elements: readonly Element[],
+    wanted: readonly RowOutput[],
+    options: StepOptions = {},
+  ): Promise<RowResult> {
+    const results = await this.#decoder.step(this.rows(elements, wanted), options);
+    this.advance(elements.length);
+    return results[results.length - 1] ?? {};
+  }
+
+  /** Appends elements and returns what is wanted of every one. */
+  async extendEvery(
+    elements: readonly Element[],
+    wanted: readonly RowOutput[],
+    options: StepOptions = {},
+  ): Promise<readonly RowResult[]> {
+    const results = await this.#decoder.step(this.rows(elements, wanted, true), options);
+    this.advance(elements.length);
+    return results;
+  }
+
+  /** A second sequence with the same content. Nothing is computed; pages are shared until one of the two writes. */
+  fork(): Sequence {
+    this.#checkOpen();
+    return new Sequence(this.#decoder, this.#decoder.cache.forkSlot(this.#slot), this.#length);
+  }
+
+  /** Gives the pages back. Safe to call twice. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#decoder.cache.closeSlot(this.#slot);
+  }
+
+  #checkOpen(): void {
+    if (!this.#open) throw new EmuError('MODEL_DISPOSED', '[sequence] the sequence has been closed');
+  }
+}
+
+/** Appends one element to each of several sequences in one step, and returns what is wanted of each. */
+export async function extendTogether(
+  decoder: Decoder,
+  sequences: readonly Sequence[],
+  elements: readonly Element[],
+  wanted: readonly RowOutput[],
+  options: StepOptions = {},
+): Promise<readonly RowResult[]> {
+  const rows = sequences.flatMap((sequence, index) => {
+    const element = elements[index];
+    if (element === undefined) throw new EmuError('INTERNAL', `[sequence] no element for sequence ${index}`);
+    return sequence.rows([element], wanted);
+  });
+  const results = await decoder.step(rows, options);
+  for (const sequence of sequences) sequence.advance(1);
+  return results;
+}

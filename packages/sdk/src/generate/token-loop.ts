@@ -1,0 +1,83 @@
+import { EmuError } from '@emu/program';
+
+import { applyRules } from './logits-processors.js';
+import { indexOfLargest } from './probabilities.js';
+import { drawToken, type SamplingOptions } from './sampling.js';
+import { Sequence } from './sequence.js';
+import type { RowResult } from './step.js';
+import { watchNothing, type TokenRun, type TokenTask, type TokenWatcher } from './token-run.js';
+
+/** Chooses the next token; `position` counts the tokens made so far. */
+export type TokenChooser = (scores: Float32Array, position: number) => number;
+
+/** The most likely token. */
+export const chooseBest: TokenChooser = (scores) => indexOfLargest(scores);
+
+/** A token drawn with a seed; see sampling.ts. */
+export function chooseAtRandom(options: SamplingOptions, seed: bigint, sequence: number): TokenChooser {
+  return (scores, position) => drawToken(scores, options, { seed, sequence, position });
+}
+
+/**
+ * Makes tokens one by one: the rules change the logits, the chooser takes one.
+ * Source: transformers v4.29.2 greedy_search and sample.
+ */
+export async function makeTokens(
+  task: TokenTask,
+  choose: TokenChooser,
+  watch: TokenWatcher = watchNothing,
+): Promise<TokenRun> {
+  const sequence = Sequence.open(task.decoder);
+  try {
+    const { logits } = await sequence.extend(task.prompt, ['logits'], task);
+    return await continueTokens(sequence, logitsOf({ logits }), task, choose, watch);
+  } finally {
+    sequence.close();
+  }
+}
+
+async function continueTokens(
+  sequence: Sequence,
+  firstLogits: Float32Array,
+  task: TokenTask,
+  choose: TokenChooser,
+  watch: TokenWatcher,
+): Promise<TokenRun> {
+  const ids = [task.startId];
+  let logits = firstLogits;
+  for (;;) {
+    const id = chooseToken(logits, ids, task, choose);
+    ids.push(id);
+    const halted = watch(id);
+    const made = ids.slice(1);
+    if (id === task.rules.endId) return { ids: made, end: 'stop' };
+    if (halted) return { ids: made, end: 'halt' };
+    if (made.length >= task.maxNewTokens) return { ids: made, end: 'length' };
+    logits = logitsOf(await sequence.extend([id], ['logits'], task));
+  }
+}
+
+/**
+ * One choice under the rules. ids: the tokens so far with <s> first.
+ * @throws EmuError NON_FINITE when the model gave no number to choose by.
+ */
+export function chooseToken(
+  logits: Float32Array,
+  ids: readonly number[],
+  { rules }: Pick<TokenTask, 'rules'>,
+  choose: TokenChooser,
+): number {
+  const scores = logits.slice();
+  applyRules(scores, ids, rules);
+  const id = choose(scores, ids.length - 1);
+  if (id >= 0) return id;
+  throw new EmuError(
+    'NON_FINITE',
+    `[generate] no token can follow ${ids.length - 1} tokens: all scores are NaN`,
+  );
+}
+
+export function logitsOf(result: RowResult): Float32Array {
+  if (result.logits === undefined) throw new EmuError('INTERNAL', '[generate] a step returned no logits');
+  return result.logits;
+}
