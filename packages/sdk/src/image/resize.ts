@@ -95,7 +95,9 @@ function resampleRow(
     let from = row + (first[x] as number) * channels;
     const start = x * stride;
     const end = start + (count[x] as number);
-    let [red, green, blue] = [half, half, half];
+    let red = half;
+    let green = half;
+    let blue = half;
     for (let k = start; k < end; k++, from += channels) {
       const weight = weights[k] as number;
       red += (source[from] as number) * weight;
