@@ -1,0 +1,190 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+
+import { EmuError } from '@emu/program';
+
+import { convertedType, planComponent, type PlannedComponent, type WeightDType } from './convert-plan.js';
+import { ConvertRecord, fingerprintOf, writeText } from './convert-record.js';
+import { convertedTexts, type TextFile } from './convert-texts.js';
+import { withNodeFile } from './node-file.js';
+import { openModelFolder, type ModelFolder } from './official-layout.js';
+import type { WeightsProgress } from './progress.js';
+import { writeFileAtomically, writeSafetensors } from './safetensors-writer.js';
+import type { TensorFile } from './tensor-source.js';
+
+export interface ConvertOptions {
+  /** A model folder or checkpoint file, as `openModelFolder` takes it. */
+  readonly from: string;
+  /** The folder to write: absent, empty, or one that an earlier call began. */
+  readonly to: string;
+  readonly dtype: WeightDType;
+  readonly variant?: 'pretrain' | 'instruct';
+  readonly loraAlpha?: number;
+  /** Largest weights file in bytes; 5 GB by default. A larger tensor gets a file of its own. */
+  readonly maxShardBytes?: number;
+  readonly onProgress?: (progress: WeightsProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface ConvertResult {
+  /** All files of the model, relative to the folder. */
+  readonly files: readonly string[];
+  /** Those among them that an earlier call had finished. */
+  readonly kept: readonly string[];
+  /** Bytes of tensors in the folder. */
+  readonly bytes: number;
+}
+
+const defaultShardBytes = 5_000_000_000;
+const copyChunkBytes = 1 << 24;
+
+function checkOptions({ from, to, dtype, maxShardBytes = defaultShardBytes }: ConvertOptions): void {
+  if (dtype !== 'f32' && dtype !== 'bf16') {
+    throw new EmuError('INVALID_OPTION', `[convert] dtype must be f32 or bf16, ${String(dtype)} came`, {
+      details: { dtype },
+    });
+  }
+  if (!Number.isSafeInteger(maxShardBytes) || maxShardBytes < 1) {
+    throw new EmuError(
+      'INVALID_OPTION',
+      `[convert] maxShardBytes must be an integer above 0, ${maxShardBytes} came`,
+      {
+        details: { maxShardBytes },
+      },
+    );
+  }
+  if (resolve(from) === resolve(to)) {
+    throw new EmuError('INVALID_OPTION', `[convert] source and target are one folder: ${from}`, {
+      hint: 'Give another target.',
+      details: { from, to },
+    });
+  }
+}
+
+function components(model: ModelFolder, dtype: WeightDType, maxShardBytes: number): PlannedComponent[] {
+  const plan = (file: TensorFile, stem: string): PlannedComponent =>
+    planComponent(file, stem, maxShardBytes, (name, stored, shape) =>
+      convertedType(name, stored, shape, dtype),
+    );
+  const planned = [plan(model.multimodal.file, 'model')];
+  const { visualDecoder } = model;
+  if (!visualDecoder) return planned;
+  planned.push(plan(visualDecoder.unet, 'unet/diffusion_pytorch_model'));
+  planned.push(plan(visualDecoder.vae, 'vae/diffusion_pytorch_model'));
+  if (visualDecoder.safetyChecker) {
+    // Its verdicts are comparisons with thresholds: nothing of it is rounded.
+    planned.push(
+      planComponent(
+        visualDecoder.safetyChecker,
+        'safety_checker/model',
+        maxShardBytes,
+        (_, stored) => stored,
+      ),
+    );
+  }
+  return planned;
+}
+
+function sourcePaths(model: ModelFolder, texts: readonly TextFile[]): string[] {
+  const { visualDecoder } = model;
+  const files = [
+    model.multimodal.file,
+    ...(visualDecoder ? [visualDecoder.unet, visualDecoder.vae] : []),
+    ...(visualDecoder?.safetyChecker ? [visualDecoder.safetyChecker] : []),
+  ];
+  return [
+    ...files.flatMap(({ entries }) => [...new Set([...entries.values()].map(({ file }) => file))]),
+    ...texts.flatMap((text) => (text.kind === 'copy' ? [text.from] : [])),
+  ];
+}
+
+async function copyAtomically(from: string, to: string): Promise<void> {
+  await withNodeFile(from, (file) =>
+    writeFileAtomically(to, async (put) => {
+      for (let done = 0; done < file.size; done += copyChunkBytes) {
+        await put(await file.read(done, Math.min(copyChunkBytes, file.size - done)));
+      }
+    }),
+  );
+}
+
+/**
+ * Writes a model in our folder layout: `config.json`, `generation_config.json`, `preprocessor_config.json`, the
+ * tokenizer, `model.safetensors` (or shards with an index), and the visual decoder in diffusers layout with
+ * `model_index.json`. Tensor names are the official ones, adapters stay apart. With `bf16`, matrices are rounded
+ * and one-dimensional tensors stay f32 (`convertedType`); the safety checker keeps its stored types.
+ *
+ * Files appear whole or not at all, and `config.json` comes last: a folder without it is not a model. Repeating
+ * the call after an interruption keeps the finished files.
+ * @throws EmuError INVALID_OPTION, MODEL_NOT_FOUND, CHECKPOINT_CORRUPT, CHECKPOINT_UNSAFE, INVALID_CONFIG; the
+ * signal's reason.
+ */
+export async function convertCheckpoint(options: ConvertOptions): Promise<ConvertResult> {
+  checkOptions(options);
+  const {
+    from,
+    to,
+    dtype,
+    variant,
+    loraAlpha,
+    maxShardBytes = defaultShardBytes,
+    onProgress,
+    signal,
+  } = options;
+  signal?.throwIfAborted();
+  const model = await openModelFolder(from, {
+    ...(variant === undefined ? {} : { variant }),
+    ...(loraAlpha === undefined ? {} : { loraAlpha }),
+  });
+  const planned = components(model, dtype, maxShardBytes);
+  const texts = await convertedTexts(model, dtype, planned);
+  const weights = planned.flatMap(({ files }) => files);
+  const contents = texts.map((text) => (text.kind === 'text' ? text.text : ''));
+  await mkdir(to, { recursive: true });
+  const fingerprint = await fingerprintOf(sourcePaths(model, texts), { dtype, maxShardBytes, contents });
+  const record = await ConvertRecord.open(
+    to,
+    fingerprint,
+    [...weights, ...texts].map(({ path }) => path),
+  );
+  const total = weights.reduce((sum, { bytes }) => sum + bytes, 0);
+  const kept: string[] = [];
+  let before = 0;
+  for (const file of weights) {
+    signal?.throwIfAborted();
+    if (await record.isDone(file.path)) {
+      kept.push(file.path);
+    } else {
+      await mkdir(dirname(join(to, file.path)), { recursive: true });
+      const start = before;
+      await writeSafetensors(join(to, file.path), file.tensors, {
+        metadata: { format: 'pt' },
+        ...(signal ? { signal } : {}),
+        onProgress: (completed, whole) =>
+          onProgress?.({
+            phase: 'convert',
+            file: file.path,
+            // The header is not counted: the total is that of the tensors.
+            completed: start + Math.max(0, completed - (whole - file.bytes)),
+            total,
+            unit: 'bytes',
+          }),
+      });
+      await record.finish(file.path);
+    }
+    before += file.bytes;
+  }
+  for (const text of texts) {
+    signal?.throwIfAborted();
+    if (await record.isDone(text.path)) {
+      kept.push(text.path);
+      continue;
+    }
+    const target = join(to, text.path);
+    await mkdir(dirname(target), { recursive: true });
+    if (text.kind === 'copy') await copyAtomically(text.from, target);
+    else await writeText(target, text.text);
+    await record.finish(text.path);
+  }
+  return { files: [...weights, ...texts].map(({ path }) => path), kept, bytes: total };
+}
