@@ -79,16 +79,19 @@ function t5Attention(
   };
 }
 
+const f = Math.fround;
+
 /**
  * T5's bucket of the distance from a query back to a key, 0..buckets-1: exact for the first half of the buckets,
- * logarithmic up to `maxDistance` for the rest. Keys after the query (distance < 0) are bucket 0.
+ * logarithmic up to `maxDistance` for the rest. Keys after the query (distance < 0) are bucket 0. Computed in f32 as
+ * there, so that a distance on the edge of two buckets falls to the same side.
  * Source: modeling_t5.py, T5Attention._relative_position_bucket with bidirectional=False.
  */
 export function relativePositionBucket(distance: number, buckets: number, maxDistance: number): number {
   const exact = Math.floor(buckets / 2);
   if (distance < exact) return Math.max(distance, 0);
-  const octave = Math.log(distance / exact) / Math.log(maxDistance / exact);
-  return Math.min(exact + Math.floor(octave * (buckets - exact)), buckets - 1);
+  const share = f(f(Math.log(f(distance / exact))) / f(Math.log(maxDistance / exact))); // 0 at exact, 1 at maxDistance
+  return Math.min(exact + Math.floor(f(share * (buckets - exact))), buckets - 1);
 }
 
 /**

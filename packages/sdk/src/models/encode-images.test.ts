@@ -51,4 +51,9 @@ describe.skipIf(!referenceExists)('pictures to visual embeddings, against the au
     const expected = Array.from(golden.data, Number);
     expect(expected.map((_, distance) => relativePositionBucket(distance, 32, 128))).toEqual(expected);
   });
+
+  it('decides edges between buckets in f32, as PyTorch does', () => {
+    // torch.log(d / 5) / math.log(32) * 5 in float32, truncated; float64 puts each of them elsewhere.
+    expect([10, 20, 80].map((distance) => relativePositionBucket(distance, 10, 160))).toEqual([6, 7, 9]);
+  });
 });
