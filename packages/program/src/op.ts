@@ -58,13 +58,6 @@ export function refuseAttribute(op: string, attribute: string, value: unknown, n
   });
 }
 
-/** The type of a required input; refuses a missing one. */
-export function required(op: string, inputs: InputTypes, index: number): TensorType {
-  const type = inputs[index];
-  if (type === undefined || type === null) refuseShape(op, `input ${index} is missing`, inputs);
-  return type;
-}
-
 export function numberAttribute(op: string, attributes: Attributes, name: string): number {
   const value = attributes[name];
   if (typeof value !== 'number' || !Number.isFinite(value))

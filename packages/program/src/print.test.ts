@@ -23,7 +23,11 @@ import {
 } from './index.js';
 
 const lines = (build: (t: Tracer) => Value): string[] =>
-  print(trace('p', (t) => t.output('y', build(t))))
+  print(
+    trace('p', (t) => {
+      t.output('y', build(t));
+    }),
+  )
     .split('\n')
     .filter((line) => line.startsWith('call'));
 

@@ -24,7 +24,9 @@ describe('trace and print', () => {
 
   it('names both widths when they differ', () => {
     const wrong = () =>
-      trace('wrong', (t) => t.output('y', linear(t.input('x', [2, 4]), t.weight('w', [2, 3]))));
+      trace('wrong', (t) => {
+        t.output('y', linear(t.input('x', [2, 4]), t.weight('w', [2, 3])));
+      });
     expect(wrong).toThrow('[linear] I is 4 in x but 3 in weight: got f32[2,4], f32[2,3], _, _');
   });
 });

@@ -18,7 +18,10 @@ import {
 
 describe('trace', () => {
   it('refuses names that a printed program cannot hold', () => {
-    const named = (name: string) => () => trace('p', (t) => t.output('y', t.input(name, [1])));
+    const named = (name: string) => () =>
+      trace('p', (t) => {
+        t.output('y', t.input(name, [1]));
+      });
     expect(named('a"b')).toThrow('[trace] input name "a\\"b" cannot be printed in a program');
     expect(named('')).toThrow('[trace] input name "" cannot be printed in a program');
     expect(named('line\nbreak')).toThrow('cannot be printed');
@@ -28,25 +31,35 @@ describe('trace', () => {
   });
 
   it('refuses a second input or output of one name, and a weight asked for again with another type', () => {
-    expect(() => trace('p', (t) => void [t.input('x', [1]), t.input('x', [1])])).toThrow(
-      '[trace] input "x" is declared twice in p',
-    );
+    expect(() =>
+      trace('p', (t) => {
+        t.input('x', [1]);
+        t.input('x', [1]);
+      }),
+    ).toThrow('[trace] input "x" is declared twice in p');
     expect(() =>
       trace('p', (t) => {
         t.output('y', t.input('x', [1]));
         t.output('y', t.input('z', [1]));
       }),
     ).toThrow('[trace] output "y" is declared twice in p');
-    expect(() => trace('p', (t) => void [t.weight('w', [2, 3]), t.weight('w', [3, 2])])).toThrow(
-      '[trace] "w" is f32[2,3], asked for again as f32[3,2]',
-    );
+    expect(() =>
+      trace('p', (t) => {
+        t.weight('w', [2, 3]);
+        t.weight('w', [3, 2]);
+      }),
+    ).toThrow('[trace] "w" is f32[2,3], asked for again as f32[3,2]');
   });
 
   it('refuses a value of another program, and a program that does nothing', () => {
     let stray: Parameters<typeof add>[0] | undefined;
-    trace('first', (t) => t.output('y', (stray = t.input('x', [2]))));
+    trace('first', (t) => {
+      t.output('y', (stray = t.input('x', [2])));
+    });
     expect(() =>
-      trace('second', (t) => t.output('y', add(t.input('x', [2]), stray as Parameters<typeof add>[0]))),
+      trace('second', (t) => {
+        t.output('y', add(t.input('x', [2]), stray as Parameters<typeof add>[0]));
+      }),
     ).toThrow('[trace] %0 f32[2] belongs to another program');
     expect(() => trace('idle', (t) => void t.input('x', [2]))).toThrow(
       '[trace] program idle has no output and changes no state',
@@ -54,7 +67,10 @@ describe('trace', () => {
   });
 
   it('refuses shapes that no backend holds', () => {
-    const shaped = (shape: number[]) => () => trace('p', (t) => t.output('y', t.input('x', shape)));
+    const shaped = (shape: number[]) => () =>
+      trace('p', (t) => {
+        t.output('y', t.input('x', shape));
+      });
     expect(shaped([2, -1])).toThrow('[trace] side -1 in [2,-1] is not a size');
     expect(shaped([1.5])).toThrow('[trace] side 1.5 in [1.5] is not a size');
     expect(shaped([2 ** 22, 2 ** 22])).toThrow('[trace] f32[4194304,4194304] has 2^46 bytes or more');

@@ -32,9 +32,9 @@ describe('convolution', () => {
   });
 
   it('asks the backend to pack its weight', () => {
-    const program = trace('p', (t) =>
-      t.output('y', convolution(t.input('x', [1, 4, 4, 3]), t.weight('w', [8, 3, 3, 3]), { padding: 1 })),
-    );
+    const program = trace('p', (t) => {
+      t.output('y', convolution(t.input('x', [1, 4, 4, 3]), t.weight('w', [8, 3, 3, 3]), { padding: 1 }));
+    });
     expect(program.weights[0]?.layout).toBe('convolution');
     expect(program.calls[0]?.attributes).toEqual({ stride: 1, padding: [1, 1, 1, 1], activation: 'none' });
   });

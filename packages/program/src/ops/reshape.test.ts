@@ -16,7 +16,9 @@ describe('reshape', () => {
   });
 
   it('finds the one open side and keeps the dtype', async () => {
-    const program = trace('p', (t) => t.output('y', reshape(t.input('x', [2, 3], 'i32'), [3, -1])));
+    const program = trace('p', (t) => {
+      t.output('y', reshape(t.input('x', [2, 3], 'i32'), [3, -1]));
+    });
     expect(program.calls[0]?.attributes).toEqual({ shape: [3, 2] });
     const y = await evaluate((t) => reshape(t.input('x', [2, 1], 'i32'), [2]), { x: Int32Array.of(7, 8) });
     expect(y).toEqual(Int32Array.of(7, 8));

@@ -12,7 +12,9 @@ describe('scale', () => {
   });
 
   it('writes both attributes, so that programs print alike', () => {
-    const program = trace('p', (t) => t.output('y', scale(t.input('x', [2]), { factor: 2 })));
+    const program = trace('p', (t) => {
+      t.output('y', scale(t.input('x', [2]), { factor: 2 }));
+    });
     expect(program.calls[0]?.attributes).toEqual({ factor: 2, offset: 0 });
   });
 });

@@ -110,7 +110,7 @@ export function writeCase(
     writer = new CaseWriter(t, seed, origin);
     const built = build(writer);
     const outputs = 'tracer' in built ? { y: built as Value } : built;
-    for (const [output, value] of Object.entries(outputs)) t.output(output, value as Value);
+    for (const [output, value] of Object.entries(outputs)) t.output(output, value);
   });
   return { name, op, program, inputs: writer?.inputs ?? {}, weights: writer?.weights ?? {}, tolerance };
 }

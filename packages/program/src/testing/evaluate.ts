@@ -10,7 +10,9 @@ export async function evaluate(
   build: (tracer: Tracer) => Value,
   inputs: Readonly<Record<string, TensorData>>,
 ): Promise<TensorData> {
-  const program = trace('evaluate', (t) => t.output('y', build(t)));
+  const program = trace('evaluate', (t) => {
+    t.output('y', build(t));
+  });
   const outputs = await runCase(new ReferenceBackend(), {
     name: program.name,
     op: program.calls.at(-1)?.op ?? '',
@@ -24,5 +26,8 @@ export async function evaluate(
 
 /** Traces `build`, for tests of what an op refuses. */
 export function tracing(build: (tracer: Tracer) => Value): () => void {
-  return () => void trace('refused', (t) => t.output('y', build(t)));
+  return () =>
+    void trace('refused', (t) => {
+      t.output('y', build(t));
+    });
 }

@@ -64,7 +64,9 @@ function goldenCase(stored: StoredCase, tensors: ReadonlyMap<string, Tensor>): G
   return {
     name: stored.name,
     op: stored.op,
-    program: trace(stored.name, (t) => writeCalls(t, stored, tensor)),
+    program: trace(stored.name, (t) => {
+      writeCalls(t, stored, tensor);
+    }),
     inputs: Object.fromEntries(inputs),
     weights: Object.fromEntries(named('weight')),
     tolerance: stored.tolerance,
