@@ -1,0 +1,1 @@
+export { sampleFrameIndices } from './sample-frames.js';
