@@ -1,5 +1,5 @@
 // A case is a small program together with everything it needs to run on any backend.
-import type { Backend, SessionOptions } from '../backend.js';
+import type { Backend, Session, SessionOptions } from '../backend.js';
 import type { Program } from '../program.js';
 import {
   bf16ToNumber,
@@ -30,12 +30,12 @@ export interface OpCase {
   readonly outputs?: Readonly<Record<string, TensorData>>;
 }
 
-/** Opens a session, loads the weights, makes zeroed states, runs the program once and closes the session. */
-export async function runCase(
+/** Opens a session with the weights of a case and zeroed states; the caller disposes it. */
+export async function openCase(
   backend: Backend,
   opCase: OpCase,
   options: SessionOptions = {},
-): Promise<Readonly<Record<string, TensorData>>> {
+): Promise<Session> {
   const { program } = opCase;
   const session = backend.openSession(options);
   try {
@@ -49,8 +49,23 @@ export async function runCase(
       const { shape, dtype } = program.values[value] as TensorType;
       session.createState(name, shape, dtype);
     }
+    return session;
+  } catch (error) {
+    await session.dispose();
+    throw error;
+  }
+}
+
+/** Runs the program of a case once in a session of its own. */
+export async function runCase(
+  backend: Backend,
+  opCase: OpCase,
+  options: SessionOptions = {},
+): Promise<Readonly<Record<string, TensorData>>> {
+  const session = await openCase(backend, opCase, options);
+  try {
     const outputs = opCase.outputs === undefined ? {} : { outputs: opCase.outputs };
-    return await session.compile(program).run(opCase.inputs, outputs);
+    return await session.compile(opCase.program).run(opCase.inputs, outputs);
   } finally {
     await session.dispose();
   }

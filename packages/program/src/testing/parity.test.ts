@@ -76,7 +76,7 @@ describe('runParity', () => {
     const { problems } = await runParity(off, named('rmsNorm/5x7'));
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(
-      /^y\[1,1\] is 7, expected -?[\d.]+ \(.+ of absolute 0.00001, relative 0.00001: f32 sums/,
+      /^y\[1,1\] is 7, expected -?[\d.]+ \(.+ of absolute 0.000004, relative 0.000004: f32 sums/,
     );
   });
 

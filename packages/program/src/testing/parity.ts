@@ -1,9 +1,10 @@
 // One table runs every op of a backend against the reference executor: dtypes, awkward sizes, misaligned buffers,
 // bit equality of rows and threads, and indices that must be refused.
-import type { Backend } from '../backend.js';
+import type { Backend, Session } from '../backend.js';
 import { EmuError } from '../errors.js';
 import { ReferenceBackend } from '../reference.js';
 import { elementCount, type TensorData, type TensorType } from '../tensor.js';
+import { trace } from '../trace.js';
 import { attentionFamilyCases } from './parity/attention.js';
 import type { CaseMaker } from './parity/case-list.js';
 import { elementCases } from './parity/elements.js';
@@ -13,7 +14,7 @@ import { productCases } from './parity/products.js';
 import { refusals, type Refusal } from './parity/refusals.js';
 import { batchRows, rowFamilies, type RowFamily } from './parity/row-families.js';
 import { threadCases } from './parity/threads.js';
-import { compare, runCase, type OpCase } from './op-case.js';
+import { compare, openCase, runCase, type OpCase } from './op-case.js';
 
 /** One line of the table. `op` is what it tests; names are unique. */
 export type ParityCase = { readonly name: string; readonly op: string } & (
@@ -68,7 +69,7 @@ export interface ParityResult {
  *   from two threads with misaligned input and output buffers.
  * - `threads`: the same bits from 1, 2 and 3 threads.
  * - `rows`: a row alone, in a batch of 8 and in a batch of 32 has the same bits.
- * - `refusal`: the run ends in INVALID_OPTION naming op, row and value.
+ * - `refusal`: the run ends in INVALID_OPTION naming op, row and value, and no state has changed.
  */
 export function runParity(backend: Backend, parityCase: ParityCase): Promise<ParityResult> {
   switch (parityCase.kind) {
@@ -135,20 +136,42 @@ async function acrossBatches(backend: Backend, family: RowFamily, seed: number):
 
 async function refused(backend: Backend, refusal: Refusal, seed: number): Promise<ParityResult> {
   const { op, row, value } = refusal;
-  let error: unknown;
+  const opCase = refusal.make(seed);
+  const session = await openCase(backend, opCase);
   try {
-    await runCase(backend, refusal.make(seed));
-    return { worst: 0, problems: [`${value} at row ${row} was accepted`] };
-  } catch (caught) {
-    error = caught;
+    const executable = session.compile(opCase.program);
+    const error: unknown = await executable.run(opCase.inputs).then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    if (error === null) return { worst: 0, problems: [`${value} at row ${row} was accepted`] };
+    if (!EmuError.isInstance(error))
+      return { worst: 0, problems: [`not an EmuError: ${EmuError.from(error).message}`] };
+    const problems: string[] = [];
+    if (error.code !== 'INVALID_OPTION') problems.push(`code ${error.code} is not INVALID_OPTION`);
+    for (const part of [`[${op}]`, String(value), `row ${row}`]) {
+      if (!error.message.includes(part)) problems.push(`"${error.message}" does not say "${part}"`);
+    }
+    problems.push(...(await changedStates(session, opCase)));
+    return { worst: 0, problems };
+  } finally {
+    await session.dispose();
   }
-  if (!EmuError.isInstance(error)) return { worst: 0, problems: [`not an EmuError: ${String(error)}`] };
-  const problems: string[] = [];
-  if (error.code !== 'INVALID_OPTION') problems.push(`code ${error.code} is not INVALID_OPTION`);
-  for (const part of [`[${op}]`, String(value), `row ${row}`]) {
-    if (!error.message.includes(part)) problems.push(`"${error.message}" does not say "${part}"`);
-  }
-  return { worst: 0, problems };
+}
+
+/** One sentence for each state that is no longer zeros; the session has to be of use after a refused run. */
+async function changedStates(session: Session, { program }: OpCase): Promise<string[]> {
+  if (program.states.length === 0) return [];
+  const look = trace('look', (t) => {
+    for (const { name, value } of program.states) {
+      const { shape, dtype } = program.values[value] as TensorType;
+      t.output(name, t.state(name, shape, dtype));
+    }
+  });
+  const states = await session.compile(look).run({});
+  return Object.entries(states).flatMap(([name, data]) =>
+    data.some((element: number | bigint) => element !== 0) ? [`the refused run changed ${name}`] : [],
+  );
 }
 
 async function output(backend: Backend, opCase: OpCase): Promise<TensorData> {

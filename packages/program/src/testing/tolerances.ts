@@ -8,19 +8,19 @@ export const exact: Tolerance = {
 };
 
 export const oneRounding: Tolerance = {
-  absolute: 1e-6,
-  relative: 3e-7,
+  absolute: 2e-7,
+  relative: 1.5e-7,
   reason: 'one or two f32 operations per element',
 };
 
 export const transcendental: Tolerance = {
-  absolute: 2e-6,
-  relative: 2e-6,
+  absolute: 5e-7,
+  relative: 5e-7,
   reason: 'a vectorised exp, erf, sin or log of a few f32 ulp',
 };
 
 export const summed: Tolerance = {
-  absolute: 1e-5,
-  relative: 1e-5,
+  absolute: 4e-6,
+  relative: 4e-6,
   reason: 'f32 sums of up to a thousand products of about unit result, any fixed order',
 };
