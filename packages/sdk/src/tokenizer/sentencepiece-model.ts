@@ -135,6 +135,7 @@ function mergesOf(pieces: readonly Piece[]): MergeTable {
  */
 export function readSentencepieceModel(bytes: Uint8Array): BpeVocabulary {
   const pieces: Piece[] = [];
+  const texts = new Set<string>();
   const settings: Settings = {
     modelType: 1,
     byteFallback: false,
@@ -147,7 +148,14 @@ export function readSentencepieceModel(bytes: Uint8Array): BpeVocabulary {
   for (const field of protobufFields(bytes, place)) {
     if (field.number === 1) {
       if (pieces.length === maxPieces) throw corrupt(`more than ${maxPieces} pieces`);
-      pieces.push(readPiece(field.bytes, pieces.length));
+      const piece = readPiece(field.bytes, pieces.length);
+      if (texts.has(piece.text)) {
+        throw corrupt(`piece ${pieces.length} ${JSON.stringify(piece.text)} is there twice`, {
+          id: pieces.length,
+        });
+      }
+      texts.add(piece.text);
+      pieces.push(piece);
     } else if (field.number === 2) readTrainerSpec(field.bytes, settings);
     else if (field.number === 3) readNormalizerSpec(field.bytes, settings);
   }
