@@ -1,21 +1,28 @@
 import { describe, expect, it } from 'vitest';
 
+import type { Backend } from '@emu/program';
+
+import { testBackends } from '../testing/backends.js';
 import { referenceConfig } from '../testing/reference-config.js';
 import { referenceExists, referenceFloats, referenceTensor } from '../testing/reference-data.js';
-import { expectGolden, relativeL2, runOnReference } from '../testing/reference-model.js';
+import { expectGolden, relativeL2, runOnCheckpoint } from '../testing/reference-model.js';
 import type { ModelProgramOptions } from '../nn/program-options.js';
 import type { UNetConfig } from './config.js';
 import { timestepProjection, unetPrefix, unetProgram } from './unet-program.js';
 
 const config = referenceConfig.visualDecoder.unet;
 
-async function predict(name: string, options: ModelProgramOptions & { readonly config?: UNetConfig } = {}) {
+async function predict(
+  backend: Backend,
+  name: string,
+  options: ModelProgramOptions & { readonly config?: UNetConfig } = {},
+) {
   const sample = referenceTensor('goldens/unet.safetensors', `${name}.sample`);
   const [timestep] = referenceTensor('goldens/unet.safetensors', `${name}.timestep`).data;
   const [batch, , height, width] = sample.shape as [number, number, number, number];
   const program = unetProgram(options.config ?? config, { batch, height, width, tokens: 8 }, options);
   const timesteps = new Array<number>(batch).fill(Number(timestep));
-  const outputs = await runOnReference(program, 'unet', unetPrefix, {
+  const outputs = await runOnCheckpoint(backend, program, 'unet', unetPrefix, {
     sample: sample.data,
     timeFeatures: timestepProjection(timesteps, config.blockChannels[0], config),
     condition: referenceFloats('goldens/generate_image.safetensors', 'text_cfg.embeddings'),
@@ -39,36 +46,39 @@ const goldenStages = [
   'up3',
 ];
 
-describe.skipIf(!referenceExists)('the U-Net, against the authors', () => {
-  it('gives every stage', async () => {
-    const { outputs } = await predict('square', { stages: true });
-    for (const stage of goldenStages) expectGolden(outputs[stage], 'unet.safetensors', `square.${stage}`);
-    expectGolden(outputs['noise'], 'unet.safetensors', 'square.out');
-  });
+describe.skipIf(!referenceExists).each(testBackends)(
+  'the U-Net, against the authors, on the $name backend',
+  ({ backend }) => {
+    it('gives every stage', async () => {
+      const { outputs } = await predict(backend, 'square', { stages: true });
+      for (const stage of goldenStages) expectGolden(outputs[stage], 'unet.safetensors', `square.${stage}`);
+      expectGolden(outputs['noise'], 'unet.safetensors', 'square.out');
+    });
 
-  it.each(['odd', 'odd2'])(
-    'reaches the right size on the way up for sides that do not halve: %s',
-    async (name) => {
-      const { outputs, program } = await predict(name);
-      expect(program.outputs).toHaveLength(1);
-      expectGolden(outputs['noise'], 'unet.safetensors', `${name}.out`);
-    },
-  );
+    it.each(['odd', 'odd2'])(
+      'reaches the right size on the way up for sides that do not halve: %s',
+      async (name) => {
+        const { outputs, program } = await predict(backend, name);
+        expect(program.outputs).toHaveLength(1);
+        expectGolden(outputs['noise'], 'unet.safetensors', `${name}.out`);
+      },
+    );
 
-  it('takes linear layers for the 1x1 convolutions around the transformer blocks', async () => {
-    const linear = { ...config, useLinearProjection: true };
-    const { outputs, program } = await predict('square', { config: linear });
-    const projection = program.weights.find(({ name }) => name.endsWith('attentions.0.proj_in.weight'));
-    expect(program.values[projection?.value ?? -1]?.shape).toEqual([8, 8]);
-    expectGolden(outputs['noise'], 'unet.safetensors', 'square.out');
-  });
+    it('takes linear layers for the 1x1 convolutions around the transformer blocks', async () => {
+      const linear = { ...config, useLinearProjection: true };
+      const { outputs, program } = await predict(backend, 'square', { config: linear });
+      const projection = program.weights.find(({ name }) => name.endsWith('attentions.0.proj_in.weight'));
+      expect(program.values[projection?.value ?? -1]?.shape).toEqual([8, 8]);
+      expectGolden(outputs['noise'], 'unet.safetensors', 'square.out');
+    });
 
-  it('stays near with bf16 weights', async () => {
-    const { outputs } = await predict('square', { precision: { matrices: 'bf16' } });
-    const golden = referenceFloats('goldens/unet.safetensors', 'square.out');
-    expect(relativeL2(outputs['noise'] as Float32Array, golden)).toBeLessThan(2e-2);
-  });
-});
+    it('stays near with bf16 weights', async () => {
+      const { outputs } = await predict(backend, 'square', { precision: { matrices: 'bf16' } });
+      const golden = referenceFloats('goldens/unet.safetensors', 'square.out');
+      expect(relativeL2(outputs['noise'] as Float32Array, golden)).toBeLessThan(2e-2);
+    });
+  },
+);
 
 describe('timestepProjection', () => {
   it('puts cosines first when flipped, and ends an odd width in 0', () => {

@@ -1,9 +1,9 @@
-import type { TensorData } from '@emu/program';
+import type { Backend, TensorData } from '@emu/program';
 
 import type { LlamaConfig } from '../models/config.js';
 import { cacheStates, decoderProgram, type CacheConfig, type DecoderOptions } from '../models/decoder.js';
 import { referenceTensor } from './reference-data.js';
-import { referenceSession, type ReferenceCheckpoint } from './reference-model.js';
+import { checkpointSession, type ReferenceCheckpoint } from './reference-model.js';
 
 /* The language model on a reference checkpoint, for tests: rows in, outputs out. */
 
@@ -53,6 +53,7 @@ export interface ReferenceDecoder {
 }
 
 export async function openReferenceDecoder(
+  backend: Backend,
   config: LlamaConfig,
   checkpoint: ReferenceCheckpoint,
   precision: 'f32' | 'bf16' = 'f32',
@@ -65,7 +66,7 @@ export async function openReferenceDecoder(
     logitRows: 1,
     outputs: ['logits', 'regressed'],
   } as const;
-  const session = await referenceSession(decoderProgram(config, everything), checkpoint);
+  const session = await checkpointSession(backend, decoderProgram(config, everything), checkpoint);
   for (const { name, shape, dtype } of cacheStates(config, cache)) session.createState(name, shape, dtype);
   return {
     run(rows, wanted, options, target) {

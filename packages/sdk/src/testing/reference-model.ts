@@ -1,8 +1,8 @@
 import { expect } from 'vitest';
 
 import {
-  ReferenceBackend,
   toFloat32,
+  type Backend,
   type Program,
   type Session,
   type Shape,
@@ -47,13 +47,14 @@ export async function checkpointFloats(checkpoint: ReferenceCheckpoint, name: st
   return toFloat32(await checkpointTensor(checkpoint, name));
 }
 
-/** A reference-executor session that holds the weights a program names. */
-export async function referenceSession(
+/** A session that holds the weights a program names. */
+export async function checkpointSession(
+  backend: Backend,
   program: Program,
   checkpoint: ReferenceCheckpoint,
   sessionPrefix = '',
 ): Promise<Session> {
-  const session = new ReferenceBackend().openSession();
+  const session = backend.openSession();
   const entries = await referenceEntries(checkpoint);
   for (const { name, value, layout } of program.weights) {
     const type = program.values[value];
@@ -73,14 +74,15 @@ function withoutTrailingOnes(shape: Shape): Shape {
   return shape.slice(0, last + 1);
 }
 
-/** Compiles and runs a program once on the reference executor, with the weights of a checkpoint. */
-export async function runOnReference(
+/** Compiles and runs a program once with the weights of a checkpoint. */
+export async function runOnCheckpoint(
+  backend: Backend,
   program: Program,
   checkpoint: ReferenceCheckpoint,
   sessionPrefix: string,
   inputs: Readonly<Record<string, TensorData>>,
 ): Promise<Record<string, TensorData>> {
-  const session = await referenceSession(program, checkpoint, sessionPrefix);
+  const session = await checkpointSession(backend, program, checkpoint, sessionPrefix);
   try {
     return await session.compile(program).run(inputs, { check: 'finite' });
   } finally {
