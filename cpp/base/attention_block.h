@@ -10,6 +10,9 @@ namespace emu {
 // what a result is, to the bit.
 inline constexpr int64_t kKeyTile = 128;
 
+// Keys whose places are looked up at a time: those of a tile, and some more to prefetch.
+inline constexpr int64_t kLocatedKeys = kKeyTile + 32;
+
 // Query rows that the register-blocked loops take at a time.
 inline constexpr int64_t kPanelRows = 6;
 
@@ -17,7 +20,7 @@ inline constexpr int64_t kPanelRows = 6;
 // second-level cache and to give every thread something to do. `shared` query heads share a key head; `rows`
 // rows attend to each of `heads` key heads.
 inline int64_t AttentionRowsPerTask(int64_t rows, int64_t heads, int64_t shared, int64_t width, int threads) {
-  const int64_t most = std::max<int64_t>(std::clamp<int64_t>(24576 / (width + 1), 48, 192) / shared, 1);
+  const int64_t most = std::max<int64_t>(std::clamp<int64_t>(49152 / (width + 1), 96, 384) / shared, 1);
   const int64_t least = std::min(std::max<int64_t>(48 / shared, 1), most);
   const int64_t wanted_blocks = (4 * threads + heads - 1) / std::max<int64_t>(heads, 1);
   const int64_t even = (rows + wanted_blocks - 1) / std::max<int64_t>(wanted_blocks, 1);
@@ -32,8 +35,9 @@ inline int64_t AttentionScratchBytes(int64_t rows, int64_t width) {
   const int64_t padded_rows = (rows + kPanelRows - 1) / kPanelRows * kPanelRows;
   const int64_t padded_width = (width + 15) / 16 * 16;
   const int64_t per_row = 2 * padded_width * 4 + 64 + 4 + 4 * 8;  // query, sums, totals, largest, pointers
-  const int64_t per_key = 2 * padded_width * 4 + 2 * 8 + kPanelRows * 4;  // key, value, pointers, weights
-  return padded_rows * per_row + kKeyTile * per_key + 16 * 64;            // each part begins at 64 bytes
+  const int64_t per_key = 2 * padded_width * 4 + kPanelRows * 4;  // key, value, weights
+  return padded_rows * per_row + kKeyTile * per_key + kLocatedKeys * 2 * 8 +
+         16 * 64;  // parts begin at 64 bytes
 }
 
 }  // namespace emu

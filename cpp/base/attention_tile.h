@@ -12,10 +12,8 @@
 // a row that shares a panel with one that sees it, as it does in PyTorch.)
 #pragma once
 
-#include <limits>
-
-#include "base/attention_pack.h"
-#include "base/vector_math.h"
+#include "base/attention_panel.h"
+#include "base/attention_softmax.h"
 
 namespace emu::EMU_ISA {
 namespace {
@@ -30,7 +28,7 @@ struct AttentionRows {
 
 struct AttentionWorkspace {
   AttentionRows rows;
-  float* queries;  // [panel][K][kPanelRows], times scale
+  float* queries;  // [row][padded K], times scale
   float* sums;     // [row][padded K], o above
   F32* totals;     // [row], l above
   float* largest;  // [row], m above
@@ -55,208 +53,97 @@ inline AttentionWorkspace CarveWorkspace(void* scratch, int64_t rows, int64_t wi
   work.rows.biases = static_cast<const float**>(take(rows * 8));
   work.rows.seen = static_cast<int64_t*>(take(rows * 8));
   work.rows.results = static_cast<float**>(take(rows * 8));
-  work.queries = static_cast<float*>(take(padded_rows * width * 4));
+  work.queries = static_cast<float*>(take(padded_rows * padded_width * 4));
   work.sums = static_cast<float*>(take(padded_rows * padded_width * 4));
   work.totals = static_cast<F32*>(take(rows * kVectorBytes));
   work.largest = static_cast<float*>(take(rows * 4));
   work.keys = static_cast<float*>(take(kKeyTile * width * 4));
   work.values = static_cast<float*>(take(kKeyTile * padded_width * 4));
   work.weights = static_cast<float*>(take(kPanelRows * kKeyTile * 4));
-  work.key_rows = static_cast<const void**>(take(kKeyTile * 8));
-  work.value_rows = static_cast<const void**>(take(kKeyTile * 8));
+  work.key_rows = static_cast<const void**>(take(kLocatedKeys * 8));
+  work.value_rows = static_cast<const void**>(take(kLocatedKeys * 8));
   return work;
 }
 
-// scores[r][key] = Σ over i of queries[i][r] * keys[i][key], for one group of a packed key tile.
-template <int kRows, int kVectors>
-void ScorePanel(const float* queries, const float* keys, int64_t width, float* scores) {
-  F32 sums[kRows][kVectors] = {};
-#pragma GCC unroll 2
-  for (int64_t i = 0; i < width; ++i) {
-    F32 at[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) at[v] = Load(keys + i * kKeyGroup + v * kLanes);
-#pragma GCC unroll 6
-    for (int r = 0; r < kRows; ++r) {
-      const F32 query = Splat(queries[i * kPanelRows + r]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += query * at[v];
-    }
-  }
-#pragma GCC unroll 6
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) Store(scores + r * kKeyTile + v * kLanes, sums[r][v]);
-  }
-}
-
-// sums[r] += Σ over keys of weights[r][key] * values[key], for one chunk of a packed value tile.
-template <int kRows, int kVectors>
-void AddValues(const float* weights, const float* values, int64_t keys, int64_t sums_stride, float* sums) {
-  F32 at[kRows][kVectors];
-#pragma GCC unroll 6
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) at[r][v] = Load(sums + r * sums_stride + v * kLanes);
-  }
-#pragma GCC unroll 2
-  for (int64_t key = 0; key < keys; ++key) {
-    F32 value[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) value[v] = Load(values + (key * kVectors + v) * kLanes);
-#pragma GCC unroll 6
-    for (int r = 0; r < kRows; ++r) {
-      const F32 weight = Splat(weights[r * kKeyTile + key]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) at[r][v] += weight * value[v];
-    }
-  }
-#pragma GCC unroll 6
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) Store(sums + r * sums_stride + v * kLanes, at[r][v]);
-  }
-}
-
-typedef void (*ScorePanelFunction)(const float*, const float*, int64_t, float*);
-typedef void (*AddValuesFunction)(const float*, const float*, int64_t, int64_t, float*);
-
-struct PanelFunctions {
-  int rows;
-  ScorePanelFunction score[kPanelVectors];
-  AddValuesFunction add[kPanelVectors];
+// One tile of the keys: `count` keys from `begin` on.
+struct KeyTile {
+  int64_t begin;
+  int64_t count;
 };
 
-template <int kRows, int... kVectors>
-constexpr PanelFunctions MakePanelFunctions(std::integer_sequence<int, kVectors...>) {
-  return {kRows, {ScorePanel<kRows, kVectors + 1>...}, {AddValues<kRows, kVectors + 1>...}};
-}
-
-// For the full panel and for the few rows of a decoding step; a row count between runs in the next larger
-// one.
-template <int kRows>
-constexpr PanelFunctions kPanelFunctions =
-    MakePanelFunctions<kRows>(std::make_integer_sequence<int, kPanelVectors>());
-constexpr const PanelFunctions* kPanels[] = {&kPanelFunctions<1>, &kPanelFunctions<2>, &kPanelFunctions<4>,
-                                             &kPanelFunctions<kPanelRows>};
-
-inline const PanelFunctions& PanelFor(int64_t rows) {
-  int index = 0;
-  while (kPanels[index]->rows < rows) ++index;
-  return *kPanels[index];
-}
-
-inline float MaxLanes(F32 value) {
-  float lanes[kLanes];
-  Store(lanes, value);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) {
-      lanes[lane] = lanes[lane + width] > lanes[lane] ? lanes[lane + width] : lanes[lane];
-    }
+inline int64_t MostSeen(const AttentionWorkspace& work, int64_t first, int64_t count) {
+  int64_t most = 0;
+  for (int64_t row = first; row < first + count; ++row) {
+    if (work.rows.seen[row] > most) most = work.rows.seen[row];
   }
-  return lanes[0];
+  return most;
 }
 
-inline I32 LaneNumbers() {
-  I32 numbers;
-  for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
-  return numbers;
+// Scores of row `row`, in `weights`, to weights; rows that do not reach into the tile get zeros.
+inline void WeighRow(const AttentionWorkspace& work, int64_t row, const KeyTile& tile, int64_t width,
+                     bool has_bias, float* weights) {
+  const int64_t padded_keys = PaddedToLanes(tile.count), padded_width = PaddedToLanes(width);
+  const int64_t seen = work.rows.seen[row] - tile.begin;
+  if (seen <= 0) {
+    for (int64_t key = 0; key < padded_keys; key += kLanes) Store(weights + key, F32{});
+    return;
+  }
+  SoftmaxTile(weights, has_bias ? work.rows.biases[row] + tile.begin : nullptr,
+              seen < tile.count ? seen : tile.count, padded_keys,
+              {work.largest + row, work.totals + row, work.sums + row * padded_width, padded_width / kLanes});
 }
 
-// Multiplies `count` vectors. Apart from the loops that add, so that no compiler fuses this product into a
-// sum.
-__attribute__((noinline)) void ScaleVectors(float* at, int64_t count, float factor) {
-  for (int64_t v = 0; v < count; ++v) Store(at + v * kLanes, Load(at + v * kLanes) * factor);
-}
-
-// Turns the scores of one row and tile into weights, `padded` of them, +0 from key `seen` on; updates the
-// row's largest score, its totals and its sums of values.
-__attribute__((noinline)) void SoftmaxTile(float* scores, const float* bias, int64_t seen, int64_t padded,
-                                           int64_t width_vectors, float* largest, F32* totals, float* sums) {
-  const float lowest = -std::numeric_limits<float>::infinity();
-  F32 most = Splat(lowest);
-  const I32 numbers = LaneNumbers();
-  for (int64_t key = 0; key < seen; key += kLanes) {
-    F32 score = Load(scores + key);
-    if (bias != nullptr) {
-      score += seen - key >= kLanes ? Load(bias + key) : LoadSome(bias + key, seen - key);
-    }
-    score = numbers < static_cast<int32_t>(seen - key) ? score : Splat(lowest);
-    Store(scores + key, score);
-    most = score > most ? score : most;
-  }
-  const float before = *largest, tile_largest = MaxLanes(most);
-  const float after = tile_largest > before ? tile_largest : before;
-  if (after > before) {
-    *largest = after;
-    if (before > lowest) {
-      const float factor = Exp(Splat(before - after))[0];
-      *totals *= factor;
-      ScaleVectors(sums, width_vectors, factor);
-    }
-  }
-  const float shift = after > lowest ? after : 0;  // every score -inf: all weights are e^-inf
-  F32 total = *totals;
-  int64_t key = 0;
-  for (; key < seen; key += kLanes) {
-    const F32 weight = numbers < static_cast<int32_t>(seen - key) ? Exp(Load(scores + key) - shift) : F32{};
-    Store(scores + key, weight);
-    total += weight;
-  }
-  *totals = total;
-  for (; key < padded; key += kLanes) Store(scores + key, F32{});
-}
-
-// One tile of `keys` packed keys from key `begin` on, against rows first..first+count-1 (one panel).
-inline void AttendPanel(const AttentionWorkspace& work, int64_t first, int64_t count, int64_t begin,
-                        int64_t keys, int64_t width, bool has_bias) {
-  int64_t most_seen = 0;
-  for (int64_t r = first; r < first + count; ++r) {
-    if (work.rows.seen[r] > most_seen) most_seen = work.rows.seen[r];
-  }
-  if (most_seen <= begin) return;
-  if (most_seen - begin < keys) keys = most_seen - begin;
-  const int64_t padded_keys = PaddedToLanes(keys), padded_width = PaddedToLanes(width);
+// Rows first..first+count-1 (one panel) against a packed tile.
+inline void AttendPanel(const AttentionWorkspace& work, int64_t first, int64_t count, KeyTile tile,
+                        int64_t width, bool has_bias) {
+  const int64_t most_seen = MostSeen(work, first, count) - tile.begin;
+  if (most_seen <= 0) return;
+  if (most_seen < tile.count) tile.count = most_seen;
+  const int64_t padded_keys = PaddedToLanes(tile.count), padded_width = PaddedToLanes(width);
 
   const PanelFunctions& panel = PanelFor(count);
-  for (int64_t key = 0; key < keys; key += kKeyGroup) {
+  for (int64_t key = 0; key < tile.count; key += kKeyGroup) {
     const int64_t vectors = padded_keys - key < kKeyGroup ? (padded_keys - key) / kLanes : kPanelVectors;
-    panel.score[vectors - 1](work.queries + first * width, work.keys + key * width, width,
-                             work.weights + key);
+    panel.score[vectors - 1](work.queries + first * padded_width, padded_width, work.keys + key * width,
+                             width, work.weights + key);
   }
-  for (int64_t r = 0; r < panel.rows; ++r) {
-    const int64_t row = first + r;
-    float* scores = work.weights + r * kKeyTile;
-    const int64_t seen = r < count ? work.rows.seen[row] - begin : 0;
-    if (seen <= 0) {
-      for (int64_t key = 0; key < padded_keys; key += kLanes) Store(scores + key, F32{});
-      continue;
-    }
-    SoftmaxTile(scores, has_bias ? work.rows.biases[row] + begin : nullptr, seen < keys ? seen : keys,
-                padded_keys, padded_width / kLanes, work.largest + row, work.totals + row,
-                work.sums + row * padded_width);
+  for (int64_t r = 0; r < count; ++r) {
+    WeighRow(work, first + r, tile, width, has_bias, work.weights + r * kKeyTile);
   }
   const VectorChunks chunks(width);
   for (int64_t chunk = 0; chunk < chunks.count; ++chunk) {
     const int64_t at = chunks.begin(chunk), vectors = chunks.begin(chunk + 1) - at;
-    panel.add[vectors - 1](work.weights, work.values + at * kLanes * kKeyTile, keys, padded_width,
+    panel.add[vectors - 1](work.weights, work.values + at * kLanes * kKeyTile, tile.count, padded_width,
                            work.sums + first * padded_width + at * kLanes);
   }
+}
+
+// Row 0 alone against a tile that is not packed; `located` keys of the tile and the next one have pointers.
+template <class Element>
+inline void AttendRow(const AttentionWorkspace& work, const KeyTile& tile, int64_t located, int64_t width,
+                      bool has_bias) {
+  ScoreRow<Element>(work.queries, work.key_rows, tile.count, located, width, work.weights);
+  WeighRow(work, 0, tile, width, has_bias, work.weights);
+  AddValuesToRow<Element>(work.weights, work.value_rows, tile.count, located, width, work.sums);
 }
 
 inline void StartRows(const AttentionWorkspace& work, int64_t rows, int64_t width, float scale) {
   const int64_t padded_width = PaddedToLanes(width);
   const int64_t padded_rows = (rows + kPanelRows - 1) / kPanelRows * kPanelRows;
-  for (int64_t row = 0; row < padded_rows; ++row) {
-    float* to = work.queries + row / kPanelRows * kPanelRows * width + row % kPanelRows;
-    for (int64_t i = 0; i < width; ++i)
-      to[i * kPanelRows] = row < rows ? work.rows.queries[row][i] * scale : 0;
-  }
-  for (int64_t i = 0; i < padded_rows * padded_width; i += kLanes) Store(work.sums + i, F32{});
   for (int64_t row = 0; row < rows; ++row) {
-    work.largest[row] = -std::numeric_limits<float>::infinity();
+    float* to = work.queries + row * padded_width;
+    const float* from = work.rows.queries[row];
+    int64_t i = 0;
+    for (; i + kLanes <= width; i += kLanes) Store(to + i, Load(from + i) * scale);
+    if (i < width) Store(to + i, LoadSomeElements(from + i, width - i) * scale);
+    work.largest[row] = kLowest;
     work.totals[row] = F32{};
   }
+  // The rows that fill up the last panel: their scores and sums are computed and dropped.
+  for (int64_t i = rows * padded_width; i < padded_rows * padded_width; i += kLanes)
+    Store(work.queries + i, F32{});
+  for (int64_t i = 0; i < padded_rows * padded_width; i += kLanes) Store(work.sums + i, F32{});
+  for (int64_t i = 0; i < kPanelRows * kKeyTile; i += kLanes) Store(work.weights + i, F32{});
 }
 
 inline void FinishRows(const AttentionWorkspace& work, int64_t rows, int64_t width) {
@@ -264,8 +151,11 @@ inline void FinishRows(const AttentionWorkspace& work, int64_t rows, int64_t wid
     const float total = SumLanes(work.totals[row]);
     const float factor = total == 0 ? 0 : 1 / total;
     const float* sums = work.sums + row * PaddedToLanes(width);
+    float* to = work.rows.results[row];
     // Adding +0 makes -0 (left by an underflow) the same as the +0 that a masked key may have made of it.
-    for (int64_t i = 0; i < width; ++i) work.rows.results[row][i] = sums[i] * factor + 0.0f;
+    int64_t i = 0;
+    for (; i + kLanes <= width; i += kLanes) Store(to + i, Load(sums + i) * factor + F32{});
+    if (i < width) StoreFirst(to + i, Load(sums + i) * factor + F32{}, width - i);
   }
 }
 
@@ -275,18 +165,21 @@ template <class Element, class Locate>
 void AttendRows(const AttentionWorkspace& work, int64_t rows, int64_t width, float scale, bool has_bias,
                 const Locate& locate) {
   StartRows(work, rows, width, scale);
-  int64_t most_seen = 0;
-  for (int64_t row = 0; row < rows; ++row) {
-    if (work.rows.seen[row] > most_seen) most_seen = work.rows.seen[row];
-  }
+  const int64_t most_seen = MostSeen(work, 0, rows);
   for (int64_t begin = 0; begin < most_seen; begin += kKeyTile) {
-    const int64_t keys = most_seen - begin < kKeyTile ? most_seen - begin : kKeyTile;
-    locate(begin, keys, work.key_rows, work.value_rows);
-    PackKeys<Element>(work.key_rows, keys, width, work.keys);
-    PackValues<Element>(work.value_rows, keys, width, work.values);
+    const int64_t left = most_seen - begin;
+    const int64_t located = left < kLocatedKeys ? left : kLocatedKeys;
+    const KeyTile tile = {begin, left < kKeyTile ? left : kKeyTile};
+    locate(begin, located, work.key_rows, work.value_rows);
+    if (rows == 1) {
+      AttendRow<Element>(work, tile, located, width, has_bias);
+      continue;
+    }
+    PackKeys<Element>(work.key_rows, tile.count, width, work.keys);
+    PackValues<Element>(work.value_rows, tile.count, width, work.values);
     for (int64_t first = 0; first < rows; first += kPanelRows) {
       const int64_t count = rows - first < kPanelRows ? rows - first : kPanelRows;
-      AttendPanel(work, first, count, begin, keys, width, has_bias);
+      AttendPanel(work, first, count, tile, width, has_bias);
     }
   }
   FinishRows(work, rows, width);

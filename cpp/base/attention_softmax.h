@@ -1,0 +1,105 @@
+// One step of the online softmax for one query row. Only *_cpu.cc files include this.
+#pragma once
+
+#include <limits>
+
+#include "base/attention_pack.h"
+
+namespace emu::EMU_ISA {
+namespace {
+
+inline constexpr float kLowest = -std::numeric_limits<float>::infinity();
+
+// e^x for x <= 0 to about 1 ulp; exactly 0 below -87 (where e^x is 1.6e-38), NaN for NaN. The steps are those
+// of Exp in base/vector_math.h without the care for large and for subnormal results.
+inline F32 ExpOfNonPositive(F32 x) {
+  const F32 shifted = x * 1.44269504f + 12582912.0f;
+  const F32 n = shifted - 12582912.0f;
+  const F32 r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  F32 p = Splat(1.38131e-3f);
+  p = p * r + 8.36942e-3f;
+  p = p * r + 4.166846e-2f;
+  p = p * r + 1.6666515e-1f;
+  p = p * r + 4.9999994e-1f;
+  p = (p * r) * r + r + 1.0f;
+  // Adds n to the exponent: the low bits of `shifted` hold it, and those of the constant shift out.
+  const F32 scaled = (F32)((U32)p + ((U32)shifted << 23));
+  return x < -87.0f ? F32{} : (x <= 0.0f ? scaled : x);
+}
+
+template <int kWidth, int... kLane>
+inline F32 MaxOfHalves(F32 value, std::integer_sequence<int, kLane...>) {
+  const F32 other = __builtin_shufflevector(value, value, (kLane ^ kWidth)...);
+  return other > value ? other : value;
+}
+template <int kWidth = kLanes / 2>
+inline float MaxLanes(F32 value) {
+  if constexpr (kWidth > 0) {
+    return MaxLanes<kWidth / 2>(MaxOfHalves<kWidth>(value, std::make_integer_sequence<int, kLanes>()));
+  } else {
+    return value[0];
+  }
+}
+
+template <int... kLane>
+inline I32 LaneNumbers(std::integer_sequence<int, kLane...>) {
+  return I32{kLane...};
+}
+
+// Multiplies `count` vectors. Apart from the loops that add, so that no compiler fuses this product into a
+// sum.
+__attribute__((noinline)) void ScaleVectors(float* at, int64_t count, float factor) {
+  for (int64_t v = 0; v < count; ++v) Store(at + v * kLanes, Load(at + v * kLanes) * factor);
+}
+
+// State of one row: m and the lanes of l of base/attention_tile.h, and o as `vectors` vectors.
+struct SoftmaxRow {
+  float* largest;
+  F32* totals;
+  float* sums;
+  int64_t vectors;
+};
+
+// Turns the scores of one row and tile into weights, `padded` of them, +0 from key `seen` on, and brings the
+// row's state to the new largest score. bias holds `seen` numbers or is null.
+__attribute__((noinline)) void SoftmaxTile(float* scores, const float* bias, int64_t seen, int64_t padded,
+                                           const SoftmaxRow& row) {
+  const int64_t whole = seen / kLanes * kLanes, rest = seen - whole;
+  if (bias != nullptr) {
+    for (int64_t key = 0; key < whole; key += kLanes)
+      Store(scores + key, Load(scores + key) + Load(bias + key));
+    if (rest > 0) Store(scores + whole, Load(scores + whole) + LoadSomeElements(bias + whole, rest));
+  }
+  if (rest > 0) {
+    const I32 numbers = LaneNumbers(std::make_integer_sequence<int, kLanes>());
+    Store(scores + whole, numbers < static_cast<int32_t>(rest) ? Load(scores + whole) : Splat(kLowest));
+  }
+  F32 most = Splat(kLowest);
+  for (int64_t key = 0; key < seen; key += kLanes) {
+    const F32 score = Load(scores + key);
+    most = score > most ? score : most;
+  }
+  const float before = *row.largest, in_tile = MaxLanes(most);
+  const float after = in_tile > before ? in_tile : before;
+  if (after > before) {
+    *row.largest = after;
+    if (before > kLowest) {
+      const float factor = ExpOfNonPositive(Splat(before - after))[0];
+      *row.totals *= factor;
+      ScaleVectors(row.sums, row.vectors, factor);
+    }
+  }
+  const float shift = after > kLowest ? after : 0;  // every score -infinity: all weights are 0
+  F32 total = *row.totals;
+  int64_t key = 0;
+  for (; key < seen; key += kLanes) {
+    const F32 weight = ExpOfNonPositive(Load(scores + key) - shift);
+    Store(scores + key, weight);
+    total += weight;
+  }
+  *row.totals = total;
+  for (; key < padded; key += kLanes) Store(scores + key, F32{});
+}
+
+}  // namespace
+}  // namespace emu::EMU_ISA
