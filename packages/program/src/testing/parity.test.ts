@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { opNames, ReferenceBackend, type Backend, type Executable, type Session } from '../index.js';
+import { runCase } from './op-case.js';
 import { parityCases, runParity, type ParityCase } from './parity.js';
 
 const cases = [...parityCases({ seed: 1 })];
@@ -29,6 +30,34 @@ describe('the parity table', () => {
       failed.push(...problems.map((problem) => `${entry.name}: ${problem}`));
     }
     expect(failed).toEqual([]);
+  });
+});
+
+describe('random programs', () => {
+  const programs = cases.flatMap((entry) =>
+    entry.kind === 'reference' && entry.op === 'program' ? [entry.opCase] : [],
+  );
+
+  it('have finite outputs, views among them, and values that wait for a later reader', async () => {
+    let views = 0;
+    let waiting = 0;
+    for (const opCase of programs) {
+      const outputs = await runCase(new ReferenceBackend(), opCase);
+      for (const data of Object.values(outputs))
+        expect((data as Float32Array).every(Number.isFinite)).toBe(true);
+      const { calls, outputs: named } = opCase.program;
+      const isView = (id: number): boolean =>
+        calls.some((call) => call.op === 'reshape' && call.outputs.includes(id));
+      if (named.some((output) => isView(output.value))) views++;
+      const waits = calls.some((call, index) =>
+        calls
+          .slice(index + 8)
+          .some((later) => later.inputs.some((id) => id !== null && call.outputs.includes(id))),
+      );
+      if (waits) waiting++;
+    }
+    expect(views).toBeGreaterThan(10);
+    expect(waiting).toBeGreaterThan(10);
   });
 });
 

@@ -11,12 +11,13 @@ import { elementCases } from './parity/elements.js';
 import { moveCases } from './parity/moves.js';
 import { normCases } from './parity/norms.js';
 import { productCases } from './parity/products.js';
+import { programCases } from './parity/programs.js';
 import { refusals, type Refusal } from './parity/refusals.js';
 import { batchRows, rowFamilies, type RowFamily } from './parity/row-families.js';
 import { threadCases } from './parity/threads.js';
 import { compare, openCase, runCase, type OpCase } from './op-case.js';
 
-/** One line of the table. `op` is what it tests; names are unique. */
+/** One line of the table. `op` is what it tests, `program` for whole programs; names are unique. */
 export type ParityCase = { readonly name: string; readonly op: string } & (
   | { readonly kind: 'reference'; readonly opCase: OpCase }
   | { readonly kind: 'threads'; readonly opCase: OpCase }
@@ -46,6 +47,7 @@ export function* parityCases(options: ParityOptions): Generator<ParityCase> {
   yield* made('reference', normCases());
   yield* made('reference', elementCases());
   yield* made('reference', moveCases());
+  yield* made('reference', programCases());
   for (const family of rowFamilies()) {
     if (chosen(family.op)) yield { kind: 'rows', name: family.name, op: family.op, family, seed };
   }
