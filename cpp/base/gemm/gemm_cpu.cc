@@ -25,16 +25,16 @@ struct F32Product {
   static constexpr int kStepWidth = 1;
   static constexpr int kStepWords = 1;
 
-  template <int kRows>
-  static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kTileVectors]) {
-    F32 weights[kTileVectors];
+  template <int kRows, int kVectors>
+  static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kVectors]) {
+    F32 weights[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kTileVectors; ++v) weights[v] = Load(b + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) weights[v] = Load(b + v * kLanes);
 #pragma GCC unroll 8
     for (int row = 0; row < kRows; ++row) {
       const F32 value = Splat(a[row * kRowWords]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kTileVectors; ++v) acc[row][v] += value * weights[v];
+      for (int v = 0; v < kVectors; ++v) acc[row][v] += value * weights[v];
     }
   }
 
@@ -50,16 +50,16 @@ struct Bf16Product {
   static constexpr int kStepWidth = 2;
   static constexpr int kStepWords = 1;
 
-  template <int kRows>
-  static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kTileVectors]) {
-    F32 weights[kTileVectors];
+  template <int kRows, int kVectors>
+  static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kVectors]) {
+    F32 weights[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kTileVectors; ++v) weights[v] = Load(b + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) weights[v] = Load(b + v * kLanes);
 #pragma GCC unroll 8
     for (int row = 0; row < kRows; ++row) {
       const F32 pair = Splat(a[row * kRowWords]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kTileVectors; ++v) {
+      for (int v = 0; v < kVectors; ++v) {
         acc[row][v] = (F32)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)weights[v], (__m512bh)pair);
       }
     }
@@ -87,13 +87,13 @@ struct Bf16Product {
   static constexpr int kStepWidth = 2;
   static constexpr int kStepWords = 2;
 
-  template <int kRows>
-  static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kTileVectors]) {
-    F32 weights[kTileVectors];
+  template <int kRows, int kVectors>
+  static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kVectors]) {
+    F32 weights[kVectors];
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 8
-      for (int v = 0; v < kTileVectors; ++v) {
+      for (int v = 0; v < kVectors; ++v) {
         const U32 pair = (U32)Load(b + v * kLanes);
         weights[v] = (F32)(half == 0 ? pair << 16 : pair & 0xffff0000u);
       }
@@ -101,7 +101,7 @@ struct Bf16Product {
       for (int row = 0; row < kRows; ++row) {
         const F32 value = Splat(a[row * kRowWords + half]);
 #pragma GCC unroll 8
-        for (int v = 0; v < kTileVectors; ++v) acc[row][v] += value * weights[v];
+        for (int v = 0; v < kVectors; ++v) acc[row][v] += value * weights[v];
       }
     }
   }
@@ -115,13 +115,14 @@ struct Bf16Product {
 #endif
 
 // c[row] (+)= the tile's products over `steps` steps.
-template <class Product, int kRows>
+// c[row] (+)= the tile's products over `steps` steps, for the first kVectors vectors of the panel.
+template <class Product, int kRows, int kVectors>
 void MultiplyTile(const float* a, const float* b, int64_t steps, bool first, float* c, int64_t stride) {
-  F32 acc[kRows][kTileVectors];
+  F32 acc[kRows][kVectors];
 #pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kTileVectors; ++v) acc[row][v] = first ? F32{} : Load(c + row * stride + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) acc[row][v] = first ? F32{} : Load(c + row * stride + v * kLanes);
   }
   for (int64_t step = 0; step < steps; ++step) {
     Product::Step(a + step * Product::kStepWords, b + step * kPanelRows, acc);
@@ -129,19 +130,23 @@ void MultiplyTile(const float* a, const float* b, int64_t steps, bool first, flo
 #pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kTileVectors; ++v) Store(c + row * stride + v * kLanes, acc[row][v]);
+    for (int v = 0; v < kVectors; ++v) Store(c + row * stride + v * kLanes, acc[row][v]);
   }
 }
 
 using TileFunction = void (*)(const float* a, const float* b, int64_t steps, bool first, float* c,
                               int64_t stride);
 
-template <class Product, int kRows = kTileRows>
-TileFunction TileOf(int64_t rows) {
+// The tile for that many rows and at least that many columns.
+template <class Product, int kRows = kTileRows, int kVectors = kTileVectors>
+TileFunction TileOf(int64_t rows, int64_t columns) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return TileOf<Product, kRows - 1>(rows);
+    if (rows < kRows) return TileOf<Product, kRows - 1, kVectors>(rows, columns);
   }
-  return MultiplyTile<Product, kRows>;
+  if constexpr (kVectors > 1) {
+    if (columns <= (kVectors - 1) * kLanes) return TileOf<Product, kRows, kVectors - 1>(rows, columns);
+  }
+  return MultiplyTile<Product, kRows, kVectors>;
 }
 
 // out = act(out + bias) + residual on a tile. One loop computes full and partial vectors alike, so an
@@ -204,9 +209,9 @@ struct Multiplication {
     const int64_t column = panel * kPanelRows;
     const int64_t columns = shape.outputs - column < kPanelRows ? shape.outputs - column : kPanelRows;
     const int64_t count = rows.end - rows.begin;
-    const TileFunction tile = TileOf<Product>(count);
+    const TileFunction tile = TileOf<Product>(count, columns);
     float* c = operands.out + rows.begin * shape.outputs + column;
-    if (columns == kPanelRows) {
+    if (columns % kLanes == 0) {
       tile(a, b, steps, block == 0, c, shape.outputs);
     } else {
       float padded[kTileRows * kPanelRows] = {};
