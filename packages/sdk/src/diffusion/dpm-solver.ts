@@ -1,5 +1,5 @@
 import { alphasCumprod } from './noise-schedule.js';
-import { roundHalfEven } from './rounding.js';
+import { roundHalfEven } from '../rounding.js';
 import type { SchedulerConfig } from './scheduler-config.js';
 import type { Scheduler } from './scheduler.js';
 import { at, StepOrder } from './scheduler.js';

@@ -1,6 +1,6 @@
 import { EmuError } from '@emu/program';
 
-import { roundHalfEven } from '../diffusion/rounding.js';
+import { roundHalfEven } from '../rounding.js';
 
 /**
  * The frames the authors take of a video: count indices, evenly spaced, ascending; a video with fewer frames
