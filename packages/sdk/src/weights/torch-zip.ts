@@ -24,6 +24,16 @@ import { readZipDirectory, type ZipEntry } from './zip.js';
 
 type Members = ReadonlyMap<string, ZipEntry>;
 
+/** TorchScript archives have data.pkl too, and compiled code beside it. */
+function refuseTorchScript(names: readonly string[], place: FilePlace): void {
+  const member = names.find((name) => /^[^/]+\/(constants\.pkl$|code\/)/.test(name));
+  if (member === undefined) return;
+  throw unsafe(place, 'is a TorchScript archive: it holds a program, not only weights', {
+    hint: 'Save the weights alone: torch.save(torch.jit.load(path).state_dict(), "model.pt").',
+    details: { member },
+  });
+}
+
 /** Finds the one `<prefix>/data.pkl` and checks that every member lies under the same prefix. */
 function findPrefix(members: Members, place: FilePlace): string {
   const pickles = [...members.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
@@ -41,12 +51,6 @@ function findPrefix(members: Members, place: FilePlace): string {
   for (const name of members.keys()) {
     if (!name.startsWith(prefix)) {
       throw corrupt(place, `member ${quoted(name)} lies outside of ${quoted(prefix)}`, {
-        details: { member: name },
-      });
-    }
-    if (name === `${prefix}constants.pkl` || name.startsWith(`${prefix}code/`)) {
-      throw unsafe(place, 'is a TorchScript archive: it holds a program, not only weights', {
-        hint: 'Save the weights alone: torch.save(torch.jit.load(path).state_dict(), "model.pt").',
         details: { member: name },
       });
     }
@@ -225,7 +229,7 @@ function toEntry(name: string, tensor: PickleTensor, member: ZipEntry, place: Fi
  */
 export async function readTorchZip(access: RandomAccess, path: string): Promise<TensorFile> {
   const place = { reader: 'torch', path };
-  const members = await readZipDirectory(access, place);
+  const members = await readZipDirectory(access, place, (names) => refuseTorchScript(names, place));
   const prefix = findPrefix(members, place);
   const member = (name: string): ZipEntry | undefined => members.get(prefix + name);
   const isLittle = (text: string): boolean => text === 'little';

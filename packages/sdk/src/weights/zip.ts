@@ -17,7 +17,9 @@ export interface CentralEntry {
   readonly name: string;
   readonly nameBytes: Uint8Array;
   readonly flags: number;
+  readonly method: number;
   readonly size: number;
+  readonly storedSize: number;
   readonly crc32: number;
   readonly headerOffset: number;
 }
@@ -216,17 +218,6 @@ function parseCentral(
   const name = decodeName(nameBytes, flags, place);
   const details = { member: name };
   if (flags & refusedFlags) throw corrupt(place, `member ${quoted(name)} is encrypted`, { details });
-  const method = data.getUint16(at + 10, true);
-  if (method !== 0) {
-    throw corrupt(
-      place,
-      `member ${quoted(name)} is compressed (method ${method}), only stored members are read`,
-      {
-        details: { ...details, method },
-        hint: 'torch.save never compresses; write the file again with it.',
-      },
-    );
-  }
   if (![0, 0xffff].includes(data.getUint16(at + 34, true))) {
     throw corrupt(place, 'is a zip file in several parts, which is not supported', { details });
   }
@@ -246,31 +237,55 @@ function parseCentral(
   const [size = 0, storedSize = 0, headerOffset = 0] = fields.map((field) =>
     field === 0xffffffff ? (long.shift() ?? 0) : field,
   );
+  return {
+    entry: {
+      name,
+      nameBytes,
+      flags,
+      method: data.getUint16(at + 10, true),
+      size,
+      storedSize,
+      crc32: data.getUint32(at + 16, true),
+      headerOffset,
+    },
+    next,
+  };
+}
+
+function requireStored(entry: CentralEntry, place: FilePlace): void {
+  const { name, method, size, storedSize } = entry;
+  if (method !== 0) {
+    throw corrupt(
+      place,
+      `member ${quoted(name)} is compressed (method ${method}), only stored members are read`,
+      {
+        details: { member: name, method },
+        hint: 'torch.save never compresses; write the file again with it.',
+      },
+    );
+  }
   if (size !== storedSize) {
     throw corrupt(
       place,
       `member ${quoted(name)} is stored, yet its two sizes are ${size} and ${storedSize}`,
       {
-        details: { ...details, size, storedSize },
+        details: { member: name, size, storedSize },
       },
     );
   }
-  return {
-    entry: { name, nameBytes, flags, size, crc32: data.getUint32(at + 16, true), headerOffset },
-    next,
-  };
 }
 
 /**
  * Reads the directory of a zip file whose members are all stored, and checks it against the local headers: no
  * member may be compressed, encrypted, named twice, described in two ways, overlap another or leave the file.
- * At most 131,072 members.
+ * At most 131,072 members. `checkNames` sees all names before any member is looked at.
  * @throws EmuError CHECKPOINT_CORRUPT
  * Source: PKWARE APPNOTE 6.3.10, sections 4.3 to 4.5.
  */
 export async function readZipDirectory(
   access: RandomAccess,
   place: FilePlace,
+  checkNames: (names: readonly string[]) => void = () => undefined,
 ): Promise<ReadonlyMap<string, ZipEntry>> {
   const directory = await findDirectory(access, place);
   const bytes = await readExactly(access, directory.offset, directory.size, place, 'the zip directory');
@@ -289,5 +304,7 @@ export async function readZipDirectory(
   if (at !== bytes.length) {
     throw corrupt(place, `its zip directory has ${bytes.length - at} bytes after the last member`);
   }
+  checkNames([...central.keys()]);
+  for (const entry of central.values()) requireStored(entry, place);
   return checkLocalHeaders(access, [...central.values()], directory.offset, place);
 }
