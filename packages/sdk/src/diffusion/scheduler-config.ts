@@ -67,6 +67,7 @@ function property(value: unknown, key: PropertyKey): unknown {
 }
 
 function shortText(value: unknown): string {
-  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'undefined');
+  const text =
+    typeof value === 'number' ? String(value) : value === undefined ? 'undefined' : JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }

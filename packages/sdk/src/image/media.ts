@@ -89,7 +89,7 @@ function isPixels(input: unknown): input is Pixels | RgbaPixels {
 
 function typeName(input: unknown): string {
   if (input === null || typeof input !== 'object') return input === null ? 'null' : typeof input;
-  return Object.getPrototypeOf(input)?.constructor?.name ?? 'an object';
+  return Object.prototype.toString.call(input).slice('[object '.length, -1);
 }
 
 /**

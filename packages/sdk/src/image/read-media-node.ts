@@ -41,11 +41,14 @@ export function sourcePath(
   }
 }
 
+// Windows has no such flag, nor such pipes.
+const nonBlocking = 'O_NONBLOCK' in constants ? constants.O_NONBLOCK : 0;
+
 /** Opens a regular file; never waits on a pipe or device. */
 export async function openRegularFile(path: string, invalid: EmuErrorCode): Promise<FileHandle> {
   let handle: FileHandle;
   try {
-    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    handle = await open(path, constants.O_RDONLY | nonBlocking);
   } catch (cause) {
     throw new EmuError('MEDIA_NOT_FOUND', `[media] ${path} cannot be opened: ${String(cause)}`, {
       hint: 'Check the path and the permissions.',

@@ -67,7 +67,9 @@ describe('resizeInSlices', () => {
     const controller = new AbortController();
     const run = resizeInSlices(large, 500, 500, { signal: controller.signal });
     const reason = new Error('enough');
-    setImmediate(() => controller.abort(reason));
+    setImmediate(() => {
+      controller.abort(reason);
+    });
     await expect(run).rejects.toBe(reason);
   });
 });

@@ -42,6 +42,7 @@ export interface PaddedBatch {
 }
 
 const defaultMaxCharacters = 4 * 2 ** 20;
+const whitespaceRules: readonly string[] = ['strip', 'keep'];
 /** Bounds `count` of a special part; far beyond any context. */
 const maxSpecialCount = 1_000_000;
 
@@ -68,10 +69,10 @@ export class EmuTokenizer {
 
   private constructor(vocabulary: BpeVocabulary, options: TokenizerOptions) {
     const { whitespace = 'strip', instruct = false, maxCharacters = defaultMaxCharacters } = options;
-    if (whitespace !== 'strip' && whitespace !== 'keep') {
+    if (!whitespaceRules.includes(whitespace)) {
       throw new EmuError(
         'INVALID_OPTION',
-        `[tokenizer] whitespace must be strip or keep, got ${String(whitespace)}`,
+        `[tokenizer] whitespace must be strip or keep, got ${whitespace}`,
         {
           details: { whitespace },
         },
@@ -157,7 +158,7 @@ export class EmuTokenizer {
    * @throws EmuError INVALID_PROMPT for an id outside the vocabulary.
    */
   decode(ids: readonly number[], options: { skipSpecialTokens?: boolean } = {}): string {
-    ids.forEach((id) => this.#checkId(id));
+    for (const id of ids) this.#checkId(id);
     if (options.skipSpecialTokens ?? true) return this.#decodeText(ids);
     const firstAdded = this.#vocabulary.pieces.length;
     const parts: string[] = [];

@@ -127,7 +127,7 @@ function mergesOf(merges: readonly unknown[], idOf: ReadonlyMap<string, number>)
     const rightId = isPair ? idOf.get(right) : undefined;
     const mergedId = isPair ? idOf.get(left + right) : undefined;
     if (leftId === undefined || rightId === undefined || mergedId === undefined) {
-      throw corrupt(`merge ${i} ${JSON.stringify(merge)?.slice(0, 80)} does not join two pieces to a third`, {
+      throw corrupt(`merge ${i} ${JSON.stringify(merge).slice(0, 80)} does not join two pieces to a third`, {
         details: { merge: i },
       });
     }

@@ -115,7 +115,11 @@ describe.skipIf(!hasFfmpeg)('readVideoFrames', () => {
   it('takes what is left of a file that is cut off, or refuses it', async () => {
     const whole = readFileSync(makeVideo('cut.ts', 50));
     const cut = whole.subarray(0, Math.floor(whole.length / 2));
-    const outcome = await failure(readVideoFrames(cut, 8).then((frames) => expect(frames.length).toBe(8)));
+    const outcome = await failure(
+      readVideoFrames(cut, 8).then((frames) => {
+        expect(frames.length).toBe(8);
+      }),
+    );
     expect(outcome).toMatch(/^(no error|INVALID_VIDEO )/);
     const mp4 = readFileSync(path); // its index is at the end
     expect(await failure(readVideoFrames(mp4.subarray(0, mp4.length / 2), 8))).toContain('INVALID_VIDEO');
@@ -147,7 +151,9 @@ describe.skipIf(!hasFfmpeg)('readVideoFrames', () => {
     await expect(readVideoFrames(path, 8, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
     const controller = new AbortController();
     const run = readVideoFrames(path, 8, { signal: controller.signal });
-    setTimeout(() => controller.abort(reason), 5);
+    setTimeout(() => {
+      controller.abort(reason);
+    }, 5);
     await expect(run).rejects.toBe(reason);
   });
 });

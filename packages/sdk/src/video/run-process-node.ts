@@ -45,7 +45,9 @@ export function runProcess(
       failure ??= error;
       child.kill('SIGKILL');
     };
-    const onAbort = (): void => stop(signal?.reason);
+    const onAbort = (): void => {
+      stop(signal?.reason);
+    };
     signal?.addEventListener('abort', onAbort, { once: true });
     const timer = setTimeout(() => {
       stop(
@@ -83,7 +85,7 @@ export function runProcess(
       );
       if (child.pid === undefined) finish(null); // it never ran, so it never closes
     });
-    child.on('close', (exitCode) => finish(exitCode));
+    child.on('close', finish);
 
     let isFinished = false;
     function finish(exitCode: number | null): void {
@@ -91,7 +93,8 @@ export function runProcess(
       isFinished = true;
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
-      if (failure !== undefined) reject(failure as Error);
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- an abort's reason is the caller's
+      if (failure !== undefined) reject(failure);
       else resolve({ exitCode, stdout: Buffer.concat(chunks), stderr: stderr.toString('utf8').trim() });
     }
   });
