@@ -42,6 +42,11 @@ export async function readTensorFile(access: RandomAccess, path: string): Promis
   if (startsWith(head, 'GGUF')) {
     throw corrupt(place, 'is a GGUF file; safetensors and PyTorch zip files are read here');
   }
+  if (startsWith(head, 'version https://git-lfs')) {
+    throw corrupt(place, 'is a pointer of Git LFS, the weights themselves were not fetched', {
+      hint: 'Run `git lfs pull` in the folder of the model.',
+    });
+  }
   if (head.length < 8) throw corrupt(place, `has ${access.size} bytes, too few for any checkpoint`);
   if (access.size > 8) {
     const length = new DataView(head.buffer, head.byteOffset, 8).getBigUint64(0, true);
