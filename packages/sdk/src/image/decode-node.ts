@@ -83,7 +83,12 @@ function rgbFromCmyk(cmyk: Uint8Array, channels: number): Uint8Array {
 /** Pillow's 16-bit grey to RGB: values above 255 are white (mode I;16 is clipped, not scaled). */
 function rgbFromGray16(gray: Uint16Array): Uint8Array {
   const rgb = new Uint8Array(gray.length * 3);
-  gray.forEach((value, i) => rgb.fill(Math.min(value, 255), 3 * i, 3 * i + 3));
+  for (let i = 0, to = 0; i < gray.length; i++) {
+    const level = Math.min(gray[i] as number, 255);
+    rgb[to++] = level;
+    rgb[to++] = level;
+    rgb[to++] = level;
+  }
   return rgb;
 }
 

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { EmuError } from '@emu/program';
-import { z } from 'zod';
 
 import type { MediaSource } from '../image/media.js';
 import type { Pixels } from '../image/pixels.js';
@@ -49,19 +48,6 @@ const inputRules = [
   ...['-format_whitelist', 'mov,matroska,avi,mpegts,mpeg,flv,ogg,gif,asf'],
 ];
 
-const probeSchema = z.object({
-  streams: z
-    .array(
-      z.object({
-        width: z.int().min(1),
-        height: z.int().min(1),
-        nb_read_packets: z.coerce.number().optional(),
-        nb_read_frames: z.coerce.number().optional(),
-      }),
-    )
-    .min(1),
-});
-
 function checkedVideoLimits(options: VideoOptions): Limits {
   const limits = { ...defaults };
   for (const name of Object.keys(defaults) as (keyof Limits)[]) {
@@ -98,29 +84,43 @@ interface Probe {
   readonly frameCount: number;
 }
 
-/** Sizes and the exact number of frames: of packets (fast), or of frames that come out of the decoder. */
+/**
+ * Sizes and the exact number of frames. `packets` reads the container only: one packet is one frame, but for those
+ * a cut list tells the player to drop (flag D). `frames` decodes everything and counts what comes out.
+ */
 async function probe(
   path: string,
-  count: 'packets' | 'frames',
+  method: 'packets' | 'frames',
   options: VideoOptions,
   limits: Limits,
 ): Promise<Probe> {
   const program = options.ffprobe ?? 'ffprobe';
-  const entries = 'stream=width,height,nb_read_packets,nb_read_frames';
+  const request =
+    method === 'packets'
+      ? ['-show_entries', 'packet=flags:stream=width,height']
+      : ['-count_frames', '-show_entries', 'stream=width,height,nb_read_frames'];
   const { exitCode, stdout, stderr } = await runProcess(
     program,
     [
-      ...['-v', 'error', ...inputRules, '-select_streams', 'V:0', `-count_${count}`],
-      ...['-show_entries', entries, '-of', 'json', fileArgument(path)],
+      ...['-v', 'error', ...inputRules, '-select_streams', 'V:0'],
+      ...request,
+      '-of',
+      'csv',
+      fileArgument(path),
     ],
-    { timeoutMs: limits.timeoutMs, maxOutputBytes: 2 ** 20, signal: options.signal },
+    {
+      timeoutMs: limits.timeoutMs,
+      maxOutputBytes: 4096 + 16 * limits.maxFrames, // a packet's line has at most 12 bytes
+      signal: options.signal,
+    },
   );
   if (exitCode !== 0) throw invalid(`the file cannot be read: ${lastLine(stderr)}`, { exitCode, stderr });
-  const parsed = probeSchema.safeParse(parseJson(stdout));
-  const stream = parsed.data?.streams[0];
-  const frameCount = (count === 'packets' ? stream?.nb_read_packets : stream?.nb_read_frames) ?? 0;
-  if (!stream || frameCount < 1) throw invalid('the file has no video frames', { stderr });
-  const { width, height } = stream;
+  const lines = stdout.toString('latin1').split('\n');
+  const stream = lines.map((line) => /^stream,(\d+),(\d+)(?:,(\d+))?/.exec(line)).find((match) => match);
+  const [width = 0, height = 0, decoded = 0] = (stream ?? []).slice(1).map((text) => Number(text) || 0);
+  const frameCount =
+    method === 'frames' ? decoded : lines.filter((line) => /^packet,[^D]*$/.test(line)).length;
+  if (frameCount < 1 || width < 1 || height < 1) throw invalid('the file has no video frames', { stderr });
   if (width * height > limits.maxPixels || frameCount > limits.maxFrames) {
     throw invalid(
       `${frameCount} frames of ${width}x${height} are over the limit of ${limits.maxFrames} frames of ` +
@@ -129,14 +129,6 @@ async function probe(
     );
   }
   return { width, height, frameCount };
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined; // reported as a file without frames
-  }
 }
 
 function lastLine(text: string): string {
@@ -192,15 +184,15 @@ async function framesOfFile(
   options: VideoOptions,
   limits: Limits,
 ): Promise<Pixels[]> {
-  for (const counted of ['packets', 'frames'] as const) {
-    const found = await probe(path, counted, options, limits);
+  for (const method of ['packets', 'frames'] as const) {
+    const found = await probe(path, method, options, limits);
     const wanted = sampleFrameIndices(found.frameCount, count);
     const distinct = [...new Set(wanted)];
     const frames = await decodeFrames(path, distinct, found, options, limits);
     if (frames.length === distinct.length) {
       return wanted.map((index) => frames[distinct.indexOf(index)] as Pixels);
     }
-    // Some packets give no frame (cut lists, damage): count what really comes out and choose again.
+    // Some packets give no frame (damage): count what really comes out and choose again.
   }
   throw invalid('the file gives fewer frames than it has', { path });
 }
