@@ -51,7 +51,7 @@ inline F32 LoadSomeWords(const Element* from, int64_t count) {
   if constexpr (sizeof(Element) == 2) {
     return (F32)_mm512_maskz_loadu_epi16(static_cast<__mmask32>((uint64_t{1} << count) - 1), from);
   } else {
-    return (F32)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+    return LoadFirst(from, count);
   }
 #else
   Element elements[kLanes * kPerWord<Element>] = {};
@@ -62,7 +62,7 @@ inline F32 LoadSomeWords(const Element* from, int64_t count) {
 #endif
 }
 
-inline F32 LoadSomeElements(const float* from, int64_t count) { return LoadSomeWords(from, count); }
+inline F32 LoadSomeElements(const float* from, int64_t count) { return LoadFirst(from, count); }
 inline F32 LoadSomeElements(const Bf16* from, int64_t count) {
   Bf16 elements[kLanes] = {};
   for (int64_t i = 0; i < count; ++i) elements[i] = from[i];

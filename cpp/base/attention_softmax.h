@@ -27,20 +27,6 @@ inline F32 ExpOfNonPositive(F32 x) {
   return x < -87.0f ? F32{} : (x <= 0.0f ? scaled : x);
 }
 
-template <int kWidth, int... kLane>
-inline F32 MaxOfHalves(F32 value, std::integer_sequence<int, kLane...>) {
-  const F32 other = __builtin_shufflevector(value, value, (kLane ^ kWidth)...);
-  return other > value ? other : value;
-}
-template <int kWidth = kLanes / 2>
-inline float MaxLanes(F32 value) {
-  if constexpr (kWidth > 0) {
-    return MaxLanes<kWidth / 2>(MaxOfHalves<kWidth>(value, std::make_integer_sequence<int, kLanes>()));
-  } else {
-    return value[0];
-  }
-}
-
 template <int... kLane>
 inline I32 LaneNumbers(std::integer_sequence<int, kLane...>) {
   return I32{kLane...};

@@ -4,6 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #ifndef EMU_ISA
 #error "base/simd.h belongs in kernel files, which are compiled once per instruction set"
@@ -33,8 +37,16 @@ typedef int32_t I32Unaligned __attribute__((vector_size(kVectorBytes), aligned(4
 // Subtracting +0 leaves every value as it is, -0 included, so compilers drop it.
 [[maybe_unused]] inline F32 Splat(float value) { return value - F32{}; }
 
-// The first `count` < kLanes lanes; LoadFirst fills the others with zeros. A remainder that goes through these
-// takes the same operations as a whole vector, so where a row is cut never shows in its result.
+// The first `count` < kLanes lanes; LoadFirst fills the others with zeros. A remainder that goes through
+// these takes the same operations as a whole vector, so where a row is cut never shows in its result.
+#if defined(__AVX512F__)
+[[maybe_unused]] inline F32 LoadFirst(const float* from, int64_t count) {
+  return (F32)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+}
+[[maybe_unused]] inline void StoreFirst(float* to, F32 value, int64_t count) {
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), (__m512)value);
+}
+#else
 [[maybe_unused]] inline F32 LoadFirst(const float* from, int64_t count) {
   float lanes[kLanes] = {};
   __builtin_memcpy(lanes, from, static_cast<size_t>(count) * sizeof(float));
@@ -45,15 +57,34 @@ typedef int32_t I32Unaligned __attribute__((vector_size(kVectorBytes), aligned(4
   Store(lanes, value);
   __builtin_memcpy(to, lanes, static_cast<size_t>(count) * sizeof(float));
 }
+#endif
+
+// Lane i of the result is lane i + kWidth for i < kWidth, and the other way round.
+template <int kWidth, int... kLane>
+inline F32 ExchangeLanes(F32 value, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(value, value, (kLane ^ kWidth)...);
+}
 
 // Adds the lanes in a fixed binary tree, so that the order is the same for every row.
-[[maybe_unused]] inline float SumLanes(F32 value) {
-  float lanes[kLanes];
-  Store(lanes, value);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+template <int kWidth = kLanes / 2>
+inline float SumLanes(F32 value) {
+  if constexpr (kWidth == 0) {
+    return value[0];
+  } else {
+    return SumLanes<kWidth / 2>(value +
+                                ExchangeLanes<kWidth>(value, std::make_integer_sequence<int, kLanes>()));
   }
-  return lanes[0];
+}
+
+// The largest lane; NaN lanes do not count.
+template <int kWidth = kLanes / 2>
+inline float MaxLanes(F32 value) {
+  if constexpr (kWidth == 0) {
+    return value[0];
+  } else {
+    const F32 other = ExchangeLanes<kWidth>(value, std::make_integer_sequence<int, kLanes>());
+    return MaxLanes<kWidth / 2>(other > value ? other : value);
+  }
 }
 
 }  // namespace
