@@ -28,6 +28,7 @@ interface T5Block {
   readonly mlpOut: LinearParameters;
 }
 
+/** Queries, T5 blocks and the projection into the language model's space. */
 export interface CausalTransformer {
   readonly queries: Value;
   readonly relativeBias: Value;
@@ -36,6 +37,7 @@ export interface CausalTransformer {
   readonly output: LinearParameters;
 }
 
+/** Asks for the parameters; `p` stands at `cformer`. */
 export function causalTransformer(p: Parameters, config: CausalTransformerConfig): CausalTransformer {
   const { queries, width, heads, layers, outputWidth, relativeAttentionBuckets } = config;
   const stack = p.in('cformer');

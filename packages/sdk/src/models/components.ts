@@ -7,6 +7,7 @@ import { safetyCheckerPrefix, safetyCheckerTensors } from './safety-checker.js';
 import { unetPrefix, unetTensors } from './unet-program.js';
 import { vaePrefix, vaeTensors } from './vae-program.js';
 
+/** The checkpoints an Emu comes in. */
 export type ComponentName = 'multimodal' | 'unet' | 'vae' | 'safetyChecker';
 
 /** One checkpoint of an Emu: what must be in it, what may be, and what its tensors are called in a session. */

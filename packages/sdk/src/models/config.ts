@@ -70,7 +70,9 @@ export interface LlamaConfig {
   readonly lora?: LoraConfig;
 }
 
+/** Blocks on the way down: with or without attention. */
 export type UNetDownBlockKind = 'CrossAttnDownBlock2D' | 'DownBlock2D';
+/** Blocks on the way up: with or without attention. */
 export type UNetUpBlockKind = 'CrossAttnUpBlock2D' | 'UpBlock2D';
 
 /** Conditional U-Net of Stable Diffusion 1.x, in diffusers' terms. */

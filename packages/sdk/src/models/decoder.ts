@@ -42,6 +42,7 @@ export type DecoderOutput =
   /** f32[K]: cross-entropy against the input `target` i32[K]; 0 where the target is -100. */
   | 'losses';
 
+/** Sizes and results of one decoder program. */
 export interface DecoderOptions extends CacheConfig, ModelProgramOptions {
   /** R, rows of the flat batch. */
   readonly rows: number;

@@ -38,6 +38,7 @@ export interface EmuParameterCounts {
   readonly safetyChecker: number;
 }
 
+/** Parameters by part; 0 for a part that the configuration lacks. */
 export function emuParameterCounts(config: EmuConfig): EmuParameterCounts {
   const components = checkpointComponents(config);
   const count = (component: string, belongs: (name: string) => boolean = () => true): number =>

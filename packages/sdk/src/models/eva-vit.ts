@@ -42,6 +42,7 @@ interface VitBlock {
   readonly mlpOut: LinearParameters;
 }
 
+/** The tower up to its last block. */
 export interface EvaVit {
   readonly classToken: Value;
   readonly positions: Value;
@@ -60,6 +61,7 @@ export function patchCount(config: Pick<EvaVitConfig, 'imageSize' | 'patchSize'>
   return Math.floor(config.imageSize / config.patchSize) ** 2;
 }
 
+/** Asks for the tower's parameters; `p` stands at `visual`. */
 export function evaVit(p: Parameters, config: EvaVitConfig): EvaVit {
   const { width, patchSize, layers } = config;
   return {
@@ -86,6 +88,7 @@ function vitBlock(p: Parameters, { width, mlpWidth }: EvaVitConfig): VitBlock {
   };
 }
 
+/** Asks for the unused norm and head; `p` stands at `visual`. */
 export function evaVitHead(p: Parameters, config: EvaVitConfig): EvaVitHead {
   return {
     norm: p.norm('norm', config.width),

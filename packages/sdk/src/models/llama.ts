@@ -37,6 +37,7 @@ interface LlamaLayer {
   readonly down: LinearParameters;
 }
 
+/** Token table, layers and final norm; the heads are asked for where they are used. */
 export interface Llama {
   readonly embeddings: Value;
   readonly layers: readonly LlamaLayer[];
@@ -65,6 +66,7 @@ function llamaRoot(p: Parameters, config: LlamaConfig): Parameters {
   return config.lora === undefined ? lm : lm.in('base_model.model');
 }
 
+/** Asks for the parameters; `p` stands at the root of the checkpoint. */
 export function llama(p: Parameters, config: LlamaConfig): Llama {
   const model = llamaRoot(p, config).in('model');
   return {

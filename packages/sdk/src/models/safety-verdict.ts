@@ -4,11 +4,13 @@ export interface ConceptSet {
   readonly thresholds: Float32Array;
 }
 
+/** Both sets of a safety checker: `concepts` flag a picture, `specialCare` makes the judgement stricter. */
 export interface SafetyConcepts {
   readonly concepts: ConceptSet;
   readonly specialCare: ConceptSet;
 }
 
+/** What the checker saw in one picture. */
 export interface SafetyVerdict {
   readonly flagged: boolean;
   /** Cosines with the concepts, in order. */

@@ -5,6 +5,7 @@ import { precisionOf, type ModelProgramOptions, type StageProbe } from '../nn/pr
 import { atLevel, type UNetConfig } from './config.js';
 import { predictNoise, unet } from './unet.js';
 
+/** Sizes of one U-Net program. */
 export interface UNetShape {
   readonly batch: number;
   /** Latent height and width: an eighth of the picture's. */

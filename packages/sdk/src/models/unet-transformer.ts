@@ -29,6 +29,7 @@ type ChannelProjection =
   | { readonly kind: 'linear'; readonly parameters: LinearParameters }
   | { readonly kind: 'convolution'; readonly parameters: ConvolutionParameters };
 
+/** One attention module of the U-Net. */
 export interface SpatialTransformer {
   readonly norm: NormParameters;
   readonly input: ChannelProjection;
@@ -45,6 +46,7 @@ export interface SpatialTransformer {
 const groupNormEpsilon = 1e-6;
 const layerNormEpsilon = 1e-5;
 
+/** Asks for the parameters; `p` stands at `attentions.<i>`. `channels` is a multiple of `heads`. */
 export function spatialTransformer(
   p: Parameters,
   channels: number,

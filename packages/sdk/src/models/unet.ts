@@ -37,6 +37,7 @@ interface Resolution {
   readonly resample: ConvolutionParameters | null;
 }
 
+/** The whole network; `down` is finest first, `up` coarsest first. */
 export interface UNet {
   readonly timeIn: LinearParameters;
   readonly timeOut: LinearParameters;
@@ -65,6 +66,7 @@ function headsAt(level: number, { heads }: UNetConfig): number {
   return atLevel(heads, level, 'heads');
 }
 
+/** Asks for the parameters by diffusers' names. @throws EmuError INVALID_CONFIG if a list of the configuration is short. */
 export function unet(p: Parameters, config: UNetConfig): UNet {
   const { blockChannels, inChannels, outChannels } = config;
   const finest = channelsAt(0, config);
@@ -165,43 +167,70 @@ export function predictNoise(
   const time = project(project(timeFeatures, model.timeIn, { activation: 'silu' }), model.timeOut);
   probe('time_embedding', time);
   // Blocks read the embedding only through SiLU: applied once, here.
-  const activated = activation(time, 'silu');
-  const run = (x: Value, layer: Layer, resolution: string, index: number): Value => {
-    const h = residual(x, layer.residual, activated, config);
-    probe(`${resolution}.resnet${index}`, h);
-    if (layer.transformer === null) return h;
-    return transformSpatially(h, condition, layer.transformer, config.groups, (value) => {
-      probe(`${resolution}.attn${index}`, value);
-    });
-  };
+  const pass: Pass = { time: activation(time, 'silu'), condition, config, probe };
+  const { features, skips } = goDown(sample, model, pass);
+  const finest = goUp(goThrough(features, model.middle, pass), skips, model, pass);
+  return convolve3(groupNormSilu(finest, model.normOut, config), model.convOut);
+}
 
+/** What every block of one prediction reads besides its own input. */
+interface Pass {
+  readonly time: Value;
+  readonly condition: Value;
+  readonly config: UNetConfig;
+  readonly probe: StageProbe;
+}
+
+/** The coarsest features, and everything the way up will join, the last first to be used. */
+function goDown(
+  sample: Value,
+  model: UNet,
+  pass: Pass,
+): { readonly features: Value; readonly skips: Value[] } {
   let x = convolve3(sample, model.convIn);
-  probe('conv_in', x);
+  pass.probe('conv_in', x);
   const skips = [x];
   for (const [level, { layers, resample }] of model.down.entries()) {
     for (const [index, layer] of layers.entries()) {
-      x = run(x, layer, `down${level}`, index);
+      x = runLayer(x, layer, pass, `down${level}`, index);
       skips.push(x);
     }
     if (resample !== null) {
       x = downsample(x, resample, [1, 1, 1, 1]);
       skips.push(x);
     }
-    probe(`down${level}`, x);
+    pass.probe(`down${level}`, x);
   }
+  return { features: x, skips };
+}
 
-  const { first, transformer, second } = model.middle;
-  x = run(x, { residual: first, transformer }, 'mid', 0);
-  x = residual(x, second, activated, config);
-  probe('mid_block', x);
+function goThrough(features: Value, { first, transformer, second }: UNet['middle'], pass: Pass): Value {
+  const attended = runLayer(features, { residual: first, transformer }, pass, 'mid', 0);
+  const x = residual(attended, second, pass.time, pass.config);
+  pass.probe('mid_block', x);
+  return x;
+}
 
+function goUp(features: Value, skips: readonly Value[], model: UNet, pass: Pass): Value {
+  const waiting = [...skips];
+  let x = features;
   for (const [step, { layers, resample }] of model.up.entries()) {
     for (const [index, layer] of layers.entries()) {
-      x = run(concat([x, skips.pop() as Value], 3), layer, `up${step}`, index);
+      x = runLayer(concat([x, waiting.pop() as Value], 3), layer, pass, `up${step}`, index);
     }
-    const target = skips.at(-1);
+    const target = waiting.at(-1);
     if (resample !== null && target !== undefined) x = upsample(x, resample, target.side(1), target.side(2));
-    probe(`up${step}`, x);
+    pass.probe(`up${step}`, x);
   }
-  return convolve3(groupNormSilu(x, model.normOut, config), model.convOut);
+  return x;
+}
+
+function runLayer(x: Value, layer: Layer, pass: Pass, resolution: string, index: number): Value {
+  const { time, condition, config, probe } = pass;
+  const h = residual(x, layer.residual, time, config);
+  probe(`${resolution}.resnet${index}`, h);
+  if (layer.transformer === null) return h;
+  return transformSpatially(h, condition, layer.transformer, config.groups, (block) => {
+    probe(`${resolution}.attn${index}`, block);
+  });
 }

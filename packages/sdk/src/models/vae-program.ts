@@ -18,6 +18,7 @@ export function vaeScale(config: VaeConfig): number {
   return 2 ** (config.blockChannels.length - 1);
 }
 
+/** Sizes of one VAE program. */
 export interface VaeShape {
   readonly batch: number;
   /** Height and width of the program's input. */

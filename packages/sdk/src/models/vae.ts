@@ -54,10 +54,12 @@ interface Half {
   readonly convOut: ConvolutionParameters;
 }
 
+/** Pictures to moments. */
 export interface VaeEncoder extends Half {
   readonly toMoments: ConvolutionParameters;
 }
 
+/** Latents to pictures. */
 export interface VaeDecoder extends Half {
   readonly fromLatents: ConvolutionParameters;
 }
@@ -72,6 +74,7 @@ function vaeNorm({ groups }: VaeConfig): GroupNormConfig {
   return { groups, epsilon: 1e-6 };
 }
 
+/** Asks for the encoder's parameters; `p` stands at the root of the checkpoint. */
 export function vaeEncoder(p: Parameters, config: VaeConfig): VaeEncoder {
   const { blockChannels, inChannels, latentChannels, layersPerBlock } = config;
   const encoder = p.in('encoder');
@@ -97,6 +100,7 @@ export function vaeEncoder(p: Parameters, config: VaeConfig): VaeEncoder {
   };
 }
 
+/** Asks for the decoder's parameters; `p` stands at the root of the checkpoint. */
 export function vaeDecoder(p: Parameters, config: VaeConfig): VaeDecoder {
   const { blockChannels, outChannels, latentChannels, layersPerBlock } = config;
   const decoder = p.in('decoder');

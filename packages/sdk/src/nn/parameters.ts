@@ -5,6 +5,7 @@ export interface Precision {
   readonly matrices: 'f32' | 'bf16';
 }
 
+/** Everything in f32. */
 export const singlePrecision: Precision = { matrices: 'f32' };
 
 /** A tensor that a checkpoint must hold: its name in the file and its shape. */
@@ -82,11 +83,13 @@ export class Parameters {
     return this.#weight(name, shape, 'f32');
   }
 
+  /** Weight and bias [width] of a normalisation, both f32. */
   norm(name: string, width: number): NormParameters {
     const part = this.in(name);
     return { weight: part.vector('weight', [width]), bias: part.vector('bias', [width]) };
   }
 
+  /** Weight [outputWidth,inputWidth] and bias [outputWidth]. */
   linear(name: string, inputWidth: number, outputWidth: number): LinearParameters {
     const part = this.in(name);
     return {
@@ -95,6 +98,7 @@ export class Parameters {
     };
   }
 
+  /** Weight [outputWidth,inputWidth] alone. */
   linearWithoutBias(name: string, inputWidth: number, outputWidth: number): LinearParameters {
     return { weight: this.in(name).matrix('weight', [outputWidth, inputWidth]), bias: null };
   }

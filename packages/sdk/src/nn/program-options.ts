@@ -10,6 +10,7 @@ export interface ModelProgramOptions {
   readonly stages?: boolean;
 }
 
+/** The precision asked for, else f32. */
 export function precisionOf(options: ModelProgramOptions): Precision {
   return options.precision ?? singlePrecision;
 }
@@ -17,6 +18,7 @@ export function precisionOf(options: ModelProgramOptions): Precision {
 /** Told of a value at every named stage of a model; an output of the program when stages were asked for. */
 export type StageProbe = (stage: string, value: Value) => void;
 
+/** Makes named stages outputs of the program if the options ask for them, else ignores them. */
 export function stageProbe(tracer: Tracer, options: ModelProgramOptions): StageProbe {
   if (options.stages !== true) return () => undefined;
   return (stage, value) => {

@@ -8,6 +8,7 @@ import type { ConvolutionParameters, LinearParameters, NormParameters, Parameter
  * channels-last, [B,H,W,C], between the ends of a program.
  */
 
+/** Two normalised 3x3 convolutions around a residual path. */
 export interface ResidualBlock {
   readonly norm1: NormParameters;
   readonly conv1: ConvolutionParameters;
@@ -19,12 +20,13 @@ export interface ResidualBlock {
   readonly shortcut: ConvolutionParameters | null;
 }
 
+/** Groups and epsilon of every GroupNorm of a network. */
 export interface GroupNormConfig {
   readonly groups: number;
   readonly epsilon: number;
 }
 
-/** `timeWidth` 0: no time embedding. */
+/** Asks for a block's parameters by diffusers' names. `timeWidth` 0: no time embedding. */
 export function residualBlock(
   p: Parameters,
   inputs: number,
@@ -55,6 +57,7 @@ export function residual(x: Value, p: ResidualBlock, time: Value | null, norm: G
   return convolve3(groupNormSilu(h, p.norm2, norm), p.conv2, skip);
 }
 
+/** SiLU(GroupNorm(x)): [B,H,W,C] -> the same. */
 export function groupNormSilu(x: Value, p: NormParameters, { groups, epsilon }: GroupNormConfig): Value {
   return groupNorm(x, p.weight, p.bias, { groups, epsilon, activation: 'silu' });
 }
