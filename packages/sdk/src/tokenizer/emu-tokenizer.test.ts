@@ -178,7 +178,13 @@ describe.skipIf(!referenceExists)('text and special tokens', () => {
       'count of a special token must be an integer in 0..1000000, got 1000000000',
     );
     expect(() => tokenizer.encode(5 as unknown as string)).toThrow(
-      '[tokenizer] text must be a string, got number',
+      '[tokenizer] a part must be { text: string } or { special }, got text of type number',
+    );
+    expect(() => tokenizer.encodeSegments(['a' as unknown as { text: string }])).toThrow(
+      'or { special }, got "a"',
+    );
+    expect(() => tokenizer.encodeSegments([null as unknown as { text: string }])).toThrow(
+      'or { special }, got null',
     );
   });
 

@@ -133,7 +133,7 @@ export class EmuTokenizer {
   }
 
   /**
-   * Encodes texts and pads them with [PAD] to the longest, on the side asked for.
+   * Encodes texts and pads them with [PAD] to the longest, on the left unless asked otherwise.
    * Emu pads on the left to generate text and on the right to generate pictures.
    */
   encodeBatch(
@@ -201,15 +201,11 @@ export class EmuTokenizer {
     const segments: Segment[] = [];
     let characters = 0;
     for (const part of parts) {
+      checkPart(part);
       if ('special' in part) {
         const id = this.#idOfName(part.special);
         for (let i = checkedCount(part.count); i > 0; i--) segments.push(id);
         continue;
-      }
-      if (typeof part.text !== 'string') {
-        throw new EmuError('INVALID_PROMPT', `[tokenizer] text must be a string, got ${typeof part.text}`, {
-          details: { type: typeof part.text },
-        });
       }
       characters += part.text.length;
       if (characters > this.#maxCharacters) {
@@ -309,6 +305,20 @@ function readVocabulary({ tokenizerJson, tokenizerModel }: TokenizerFiles): BpeV
   if (tokenizerJson) return readTokenizerJson(tokenizerJson);
   if (tokenizerModel) return readSentencepieceModel(tokenizerModel);
   throw new EmuError('MODEL_NOT_FOUND', '[tokenizer] neither tokenizer.json nor tokenizer.model was given');
+}
+
+/** For callers without types: a part must be an object with a special token or with text. */
+function checkPart(part: unknown): void {
+  const isObject = typeof part === 'object' && part !== null;
+  if (isObject && ('special' in part || ('text' in part && typeof part.text === 'string'))) return;
+  const found = isObject && 'text' in part ? `text of type ${typeof part.text}` : JSON.stringify(part);
+  throw new EmuError(
+    'INVALID_PROMPT',
+    `[tokenizer] a part must be { text: string } or { special }, got ${found}`,
+    {
+      details: { found },
+    },
+  );
 }
 
 function checkedCount(count = 1): number {
