@@ -9,10 +9,12 @@ export function nextTask(): Promise<void> {
       return;
     }
     const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
+    const onMessage = (): void => {
       port1.close();
       resolve();
     };
+    port1.addEventListener('message', onMessage);
+    port1.start();
     port2.postMessage(null);
   });
 }

@@ -9,18 +9,20 @@ import type { Decoder, Element, Row, RowOutput, RowResult, StepOptions } from '.
 export class Sequence {
   readonly #decoder: Decoder;
   readonly #slot: number;
+  readonly #onClose: () => void;
   #length: number;
   #open = true;
 
-  private constructor(decoder: Decoder, slot: number, length: number) {
+  private constructor(decoder: Decoder, slot: number, length: number, onClose: () => void) {
+    this.#onClose = onClose;
     this.#decoder = decoder;
     this.#slot = slot;
     this.#length = length;
   }
 
-  /** @throws EmuError OUT_OF_MEMORY when all slots of the cache are taken. */
-  static open(decoder: Decoder): Sequence {
-    return new Sequence(decoder, decoder.cache.openSlot(), 0);
+  /** `onClose` is called once, when it is closed. @throws EmuError OUT_OF_MEMORY when all slots of the cache are taken. */
+  static open(decoder: Decoder, onClose: () => void = () => undefined): Sequence {
+    return new Sequence(decoder, decoder.cache.openSlot(), 0, onClose);
   }
 
   /** Positions stored so far. */
@@ -72,7 +74,12 @@ export class Sequence {
   /** A second sequence with the same content. Nothing is computed; pages are shared until one of the two writes. */
   fork(): Sequence {
     this.#checkOpen();
-    return new Sequence(this.#decoder, this.#decoder.cache.forkSlot(this.#slot), this.#length);
+    return new Sequence(
+      this.#decoder,
+      this.#decoder.cache.forkSlot(this.#slot),
+      this.#length,
+      () => undefined,
+    );
   }
 
   /** Gives the pages back. Safe to call twice. */
@@ -80,6 +87,7 @@ export class Sequence {
     if (!this.#open) return;
     this.#open = false;
     this.#decoder.cache.closeSlot(this.#slot);
+    this.#onClose();
   }
 
   #checkOpen(): void {

@@ -10,8 +10,11 @@ import { StepQueue, type StepRequest } from './step-queue.js';
 /** One place of a sequence: a token id, or an embedding f32[D] in the language model's space. */
 export type Element = number | Float32Array;
 
-/** What can be asked of a row: the state after the final norm, or what a head makes of it. */
-export type RowOutput = 'hidden' | 'logits' | 'regressed';
+/**
+ * What can be asked of a row: the state after the final norm, what a head makes of it, or the loss of the row's
+ * `target` token.
+ */
+export type RowOutput = 'hidden' | 'logits' | 'regressed' | 'losses';
 
 /** One row of the flat batch: an element of the sequence in `slot`, at its place. */
 export interface Row {
@@ -20,9 +23,11 @@ export interface Row {
   readonly element: Element;
   /** Results wanted of this row; none for most rows of a prompt. */
   readonly wanted?: readonly RowOutput[];
+  /** The token whose negative log-probability is wanted as `losses`. */
+  readonly target?: number;
 }
 
-/** Results of a row: `hidden` and `regressed` f32[D], `logits` f32[V]; those that were wanted. */
+/** Results of a row: `hidden` and `regressed` f32[D], `logits` f32[V], `losses` f32[1]; those that were wanted. */
 export type RowResult = Readonly<Partial<Record<RowOutput, Float32Array>>>;
 
 export interface StepOptions {
@@ -33,7 +38,7 @@ export interface StepOptions {
 export const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] as const;
 export const mostRows = 512;
 
-const outputOrder: readonly RowOutput[] = ['hidden', 'logits', 'regressed'];
+const outputOrder: readonly RowOutput[] = ['hidden', 'logits', 'regressed', 'losses'];
 
 /**
  * The language model with its key/value cache. Its one way to compute is `step`: rows of any sequences, prompts and
@@ -100,7 +105,9 @@ export class Decoder {
     const chosen = [...rows.keys()].filter((index) => (rows[index]?.wanted ?? []).length > 0);
     const outputs = outputOrder.filter((output) => rows.some((row) => row.wanted?.includes(output)));
     const executable = this.#executable(rows, chosen.length, outputs);
-    const results = await executable.run(this.#inputs(rows, bucketOf(rows.length), chosen), { signal });
+    const inputs = this.#inputs(rows, bucketOf(rows.length), chosen);
+    if (outputs.includes('losses')) inputs['target'] = targetsOf(rows, chosen);
+    const results = await executable.run(inputs, { signal });
     let k = 0; // counts the rows that results were wanted of
     for (const request of parts) {
       for (const { wanted = [] } of request.taken) {
@@ -205,6 +212,7 @@ export class Decoder {
   }
 
   #widthOf(output: RowOutput): number {
+    if (output === 'losses') return 1;
     return output === 'logits' ? this.config.vocabulary : this.config.width;
   }
 }
@@ -212,6 +220,13 @@ export class Decoder {
 /** The smallest compiled size that holds `rows` rows. */
 function bucketOf(rows: number): number {
   return rowBuckets.find((bucket) => bucket >= rows) ?? mostRows;
+}
+
+/** Targets of the chosen rows; -100, which costs nothing, where a row has none. */
+function targetsOf(rows: readonly Row[], chosen: readonly number[]): Int32Array {
+  const targets = new Int32Array(bucketOf(chosen.length)).fill(-100);
+  for (const [k, index] of chosen.entries()) targets[k] = rows[index]?.target ?? -100;
+  return targets;
 }
 
 function rowOf(data: TensorData | undefined, row: number, width: number): Float32Array {

@@ -29,8 +29,8 @@ export async function makeTokens(
 ): Promise<TokenRun> {
   const sequence = Sequence.open(task.decoder);
   try {
-    const { logits } = await sequence.extend(task.prompt, ['logits'], task);
-    return await continueTokens(sequence, logitsOf({ logits }), task, choose, watch);
+    const first = logitsOf(await sequence.extend(task.prompt, ['logits'], task));
+    return await continueTokens(sequence, first, task, choose, watch);
   } finally {
     sequence.close();
   }
@@ -53,8 +53,20 @@ async function continueTokens(
     if (id === task.rules.endId) return { ids: made, end: 'stop' };
     if (halted) return { ids: made, end: 'halt' };
     if (made.length >= task.maxNewTokens) return { ids: made, end: 'length' };
-    logits = logitsOf(await sequence.extend([id], ['logits'], task));
+    const next = await logitsAfter(sequence, id, task);
+    if (next === undefined) return { ids: made, end: 'length' };
+    logits = next;
   }
+}
+
+async function logitsAfter(
+  sequence: Sequence,
+  id: number,
+  task: TokenTask,
+): Promise<Float32Array | undefined> {
+  const { imageHook } = task;
+  if (imageHook !== undefined && id === imageHook.imageStartId) return imageHook.makeImage(sequence);
+  return logitsOf(await sequence.extend([id], ['logits'], task));
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { TokenRules } from './logits-processors.js';
+import type { Sequence } from './sequence.js';
 import type { Decoder, Element } from './step.js';
 
 /** What every way of choosing tokens is given. */
@@ -10,7 +11,18 @@ export interface TokenTask {
   readonly startId: number;
   readonly rules: TokenRules;
   readonly maxNewTokens: number;
+  /** Makes a picture where the model wrote [IMG]; see `ImageHook`. Greedy search and sampling only. */
+  readonly imageHook?: ImageHook | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Called with a sequence that ends just before [IMG], which the model has chosen. Appends [IMG], the picture's
+ * embeddings and [/IMG] and returns the logits there; undefined when the context has no room for it.
+ */
+export interface ImageHook {
+  readonly imageStartId: number;
+  readonly makeImage: (sequence: Sequence) => Promise<Float32Array | undefined>;
 }
 
 /** Tokens that were made for a prompt. */

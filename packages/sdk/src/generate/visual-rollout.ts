@@ -1,28 +1,28 @@
 import { EmuError } from '@emu/program';
 
 import type { Sequence } from './sequence.js';
-import type { StepOptions } from './step.js';
+import type { Element, StepOptions } from './step.js';
 
 /** Told of each visual embedding f32[D] as it is made, with its index from 0. */
 export type EmbeddingWatcher = (embedding: Float32Array, index: number) => void;
 
 /**
- * Makes the N visual embeddings of a picture. The sequence must end just before [IMG]; afterwards it holds [IMG] and
- * the first N-1 embeddings (the last one is appended by whoever goes on after the picture). The regression head of the
- * state at [IMG] is z_1; each z_k is the next input and gives z_{k+1}. -> f32[N,D] row-major.
+ * Makes the `count` visual embeddings of a picture. `opening` is appended first and ends with [IMG]; afterwards the
+ * sequence holds the first count-1 embeddings too (the last one is appended by whoever goes on after the picture). The
+ * regression head of the state at [IMG] is z_1; each z_k is the next input and gives z_{k+1}. -> f32[N,D] row-major.
  * Source: Emu1/models/modeling_emu.py, Emu.generate_image, which runs the whole sequence again for every embedding; with
  * the key/value cache each costs one row.
  */
 export async function rollOutImage(
   sequence: Sequence,
-  imageStartId: number,
+  opening: readonly Element[],
   count: number,
   options: StepOptions & { readonly watch?: EmbeddingWatcher },
 ): Promise<Float32Array> {
   const made: Float32Array[] = [];
   for (let index = 0; index < count; index++) {
-    const element = made.at(-1) ?? imageStartId;
-    const { regressed } = await sequence.extend([element], ['regressed'], options);
+    const last = made.at(-1);
+    const { regressed } = await sequence.extend(last ? [last] : opening, ['regressed'], options);
     if (regressed === undefined) throw new EmuError('INTERNAL', '[generate] a step returned no embedding');
     const embedding = regressed.slice();
     made.push(embedding);

@@ -1,0 +1,2 @@
+/* The entry for browsers: models and pictures come as bytes; the backend is passed to `Emu.open`. */
+export * from './index.js';

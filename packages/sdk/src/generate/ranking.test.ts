@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+
+import { referenceConfig } from '../testing/reference-config.js';
+import { referenceExists, referenceFloats, referenceTensor } from '../testing/reference-data.js';
+import { scoreCandidates } from './ranking.js';
+import {
+  goldenGeneration,
+  goldenImageRows,
+  openReferenceLanguageModel,
+  templateElements,
+} from './reference-prompts.js';
+
+describe.skipIf(!referenceExists)('scoring of candidates on the reference executor', () => {
+  it.each([1, 2])('gives the authors losses and order with %d segments', async (segments) => {
+    const { decoder, session, tokenizer } = await openReferenceLanguageModel(
+      'multimodal',
+      referenceConfig.llama,
+    );
+    const { prompt, image, candidates } = goldenGeneration().ranking;
+    const elements = templateElements(tokenizer, prompt[0] ?? '', image.flatMap(goldenImageRows));
+    const tokens = candidates.map((text) => [...tokenizer.encode(text, { addBos: false })]);
+    const scores = await scoreCandidates(decoder, elements, tokens, { segments, slots: 3 });
+    const golden = referenceFloats('goldens/llm.safetensors', `rank.segments${segments}.losses`);
+    const losses = Float32Array.from(scores, ({ authorsLoss }) => authorsLoss);
+    const order = scores.map(({ index }) => index).sort((a, b) => (losses[a] ?? 0) - (losses[b] ?? 0));
+    const goldenOrder = Array.from(
+      referenceTensor('goldens/llm.safetensors', `rank.segments${segments}.order`).data,
+      Number,
+    );
+    for (const [index, loss] of golden.entries()) expect(losses[index]).toBeCloseTo(loss, 4);
+    expect(order).toEqual(goldenOrder);
+    expect(decoder.cache.freePages).toBe(decoder.cache.shape.pages);
+    await session.dispose();
+  });
+});
