@@ -177,11 +177,10 @@ export class EmuTokenizer {
 
   /** A decoder for ids that come one by one; see TextStream. */
   stream(): TextStream {
-    const stream = new TextStream(this.#vocabulary, (id) => {
+    return new TextStream(this.#vocabulary, (id) => {
       this.#checkId(id);
       return this.#specialIds.has(id);
     });
-    return stream;
   }
 
   /** The text of one id as the vocabulary has it: spaces as ' ', a byte as `<0x0A>`, special tokens by name. */
