@@ -55,23 +55,32 @@ function shards(tensors: readonly TensorToWrite[], maxShardBytes: number): Tenso
   return result;
 }
 
-/**
- * Plans the files of one component. `stem` is the name without ending, with its folder: `unet/diffusion_pytorch_model`.
- * `typeOf` gives the type in the new file.
- */
+/** Plans the files of a component that is read from another file. `typeOf` gives the type in the new file. */
 export function planComponent(
   file: TensorFile,
   stem: string,
   maxShardBytes: number,
   typeOf: (name: string, dtype: DType, shape: Shape) => DType,
 ): PlannedComponent {
-  const tensors = [...file.entries.values()]
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .map((source): TensorToWrite => {
-      const { name, dtype, shape } = source;
-      return { name, shape, dtype: typeOf(name, dtype, shape), source };
-    });
-  const groups = shards(tensors, maxShardBytes);
+  const tensors = [...file.entries.values()].map((source): TensorToWrite => {
+    const { name, dtype, shape } = source;
+    return { name, shape, dtype: typeOf(name, dtype, shape), source };
+  });
+  return planTensors(tensors, stem, maxShardBytes);
+}
+
+/**
+ * Plans the files of one component. `stem` is the name without ending, with its folder: `unet/diffusion_pytorch_model`.
+ */
+export function planTensors(
+  tensors: readonly TensorToWrite[],
+  stem: string,
+  maxShardBytes: number,
+): PlannedComponent {
+  const groups = shards(
+    [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    maxShardBytes,
+  );
   const number = (index: number): string => String(index).padStart(5, '0');
   const files = groups.map((group, index): PlannedFile => {
     const suffix = groups.length === 1 ? '' : `-${number(index + 1)}-of-${number(groups.length)}`;

@@ -18,7 +18,7 @@ const tokenizerFiles = [
 ];
 
 /** Defaults of `Emu.generate` in the authors' code (models/modeling_emu.py lines 100-118). */
-const generationDefaults = {
+export const generationDefaults = {
   bos_token_id: 1,
   eos_token_id: 2,
   pad_token_id: 32000,
@@ -33,7 +33,7 @@ const generationDefaults = {
 } as const;
 
 /** CLIP's mean and deviation, as the authors' code normalises pictures (utils.py lines 17-30). */
-const pictureNormalisation = {
+export const pictureNormalisation = {
   do_resize: true,
   resample: 3,
   do_center_crop: false,
@@ -44,7 +44,8 @@ const pictureNormalisation = {
   image_std: [0.26862954, 0.26130258, 0.27577711],
 } as const;
 
-function jsonText(path: string, value: unknown): TextFile {
+/** A JSON file as all of ours are written. */
+export function jsonText(path: string, value: unknown): TextFile {
   return { kind: 'text', path, text: `${JSON.stringify(value, null, 2)}\n` };
 }
 
@@ -62,6 +63,11 @@ async function componentConfig(path: string, folder: string): Promise<TextFile> 
   return jsonText(`${folder}/config.json`, await readJsonObject(join(dirname(path), 'config.json')));
 }
 
+function className(config: Readonly<Record<string, unknown>>): string {
+  const name = config['_class_name'];
+  return typeof name === 'string' ? name : 'PNDMScheduler';
+}
+
 async function visualDecoderTexts(model: ModelFolder): Promise<TextFile[]> {
   const { visualDecoder } = model;
   if (!visualDecoder) return [];
@@ -70,7 +76,7 @@ async function visualDecoderTexts(model: ModelFolder): Promise<TextFile[]> {
     _class_name: 'EmuGenerationPipeline',
     unet: ['diffusers', 'UNet2DConditionModel'],
     vae: ['diffusers', 'AutoencoderKL'],
-    ...(scheduler ? { scheduler: ['diffusers', String(scheduler['_class_name'] ?? 'PNDMScheduler')] } : {}),
+    ...(scheduler ? { scheduler: ['diffusers', className(scheduler)] } : {}),
     ...(safetyChecker ? { safety_checker: ['stable_diffusion', 'StableDiffusionSafetyChecker'] } : {}),
     ...(featureExtractor ? { feature_extractor: ['transformers', 'CLIPImageProcessor'] } : {}),
   };
@@ -93,8 +99,8 @@ export async function convertedTexts(
   dtype: WeightDType,
   planned: readonly PlannedComponent[],
 ): Promise<readonly TextFile[]> {
-  const { visualDecoder: _, ...emu } = model.config;
-  const side = emu.visual.imageSize;
+  const { visual, causalTransformer, llama } = model.config;
+  const side = visual.imageSize;
   return [
     ...planned.flatMap(({ index }) => (index ? [jsonText(index.path, index.json)] : [])),
     ...(model.tokenizerFolder === undefined ? [] : await copies(model.tokenizerFolder, tokenizerFiles)),
@@ -105,7 +111,7 @@ export async function convertedTexts(
       architectures: ['EmuModel'],
       model_type: 'emu',
       torch_dtype: dtype === 'bf16' ? 'bfloat16' : 'float32',
-      emu,
+      emu: { visual, causalTransformer, llama },
     }),
   ];
 }

@@ -1,16 +1,15 @@
 import { mkdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 import { EmuError } from '@emu/program';
 
 import { convertedType, planComponent, type PlannedComponent, type WeightDType } from './convert-plan.js';
-import { ConvertRecord, fingerprintOf, writeText } from './convert-record.js';
+import { ConvertRecord, fingerprintOf } from './convert-record.js';
 import { convertedTexts, type TextFile } from './convert-texts.js';
-import { withNodeFile } from './node-file.js';
 import { openModelFolder, type ModelFolder } from './official-layout.js';
 import type { WeightsProgress } from './progress.js';
-import { writeFileAtomically, writeSafetensors } from './safetensors-writer.js';
 import type { TensorFile } from './tensor-source.js';
+import { writeModelFolder, type WrittenModel } from './write-model-folder.js';
 
 export interface ConvertOptions {
   /** A model folder or checkpoint file, as `openModelFolder` takes it. */
@@ -26,23 +25,18 @@ export interface ConvertOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface ConvertResult {
-  /** All files of the model, relative to the folder. */
-  readonly files: readonly string[];
-  /** Those among them that an earlier call had finished. */
-  readonly kept: readonly string[];
-  /** Bytes of tensors in the folder. */
-  readonly bytes: number;
-}
-
-const defaultShardBytes = 5_000_000_000;
-const copyChunkBytes = 1 << 24;
+/** Largest weights file in bytes, unless the caller says otherwise. */
+export const defaultShardBytes = 5_000_000_000;
 
 function checkOptions({ from, to, dtype, maxShardBytes = defaultShardBytes }: ConvertOptions): void {
-  if (dtype !== 'f32' && dtype !== 'bf16') {
-    throw new EmuError('INVALID_OPTION', `[convert] dtype must be f32 or bf16, ${String(dtype)} came`, {
-      details: { dtype },
-    });
+  if (!weightDTypes.includes(dtype)) {
+    throw new EmuError(
+      'INVALID_OPTION',
+      `[convert] dtype must be ${weightDTypes.join(' or ')}, ${String(dtype)} came`,
+      {
+        details: { dtype },
+      },
+    );
   }
   if (!Number.isSafeInteger(maxShardBytes) || maxShardBytes < 1) {
     throw new EmuError(
@@ -98,16 +92,6 @@ function sourcePaths(model: ModelFolder, texts: readonly TextFile[]): string[] {
   ];
 }
 
-async function copyAtomically(from: string, to: string): Promise<void> {
-  await withNodeFile(from, (file) =>
-    writeFileAtomically(to, async (put) => {
-      for (let done = 0; done < file.size; done += copyChunkBytes) {
-        await put(await file.read(done, Math.min(copyChunkBytes, file.size - done)));
-      }
-    }),
-  );
-}
-
 /**
  * Writes a model in our folder layout: `config.json`, `generation_config.json`, `preprocessor_config.json`, the
  * tokenizer, `model.safetensors` (or shards with an index), and the visual decoder in diffusers layout with
@@ -119,7 +103,7 @@ async function copyAtomically(from: string, to: string): Promise<void> {
  * @throws EmuError INVALID_OPTION, MODEL_NOT_FOUND, CHECKPOINT_CORRUPT, CHECKPOINT_UNSAFE, INVALID_CONFIG; the
  * signal's reason.
  */
-export async function convertCheckpoint(options: ConvertOptions): Promise<ConvertResult> {
+export async function convertCheckpoint(options: ConvertOptions): Promise<WrittenModel> {
   checkOptions(options);
   const {
     from,
@@ -147,44 +131,9 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     fingerprint,
     [...weights, ...texts].map(({ path }) => path),
   );
-  const total = weights.reduce((sum, { bytes }) => sum + bytes, 0);
-  const kept: string[] = [];
-  let before = 0;
-  for (const file of weights) {
-    signal?.throwIfAborted();
-    if (await record.isDone(file.path)) {
-      kept.push(file.path);
-    } else {
-      await mkdir(dirname(join(to, file.path)), { recursive: true });
-      const start = before;
-      await writeSafetensors(join(to, file.path), file.tensors, {
-        metadata: { format: 'pt' },
-        ...(signal ? { signal } : {}),
-        onProgress: (completed, whole) =>
-          onProgress?.({
-            phase: 'convert',
-            file: file.path,
-            // The header is not counted: the total is that of the tensors.
-            completed: start + Math.max(0, completed - (whole - file.bytes)),
-            total,
-            unit: 'bytes',
-          }),
-      });
-      await record.finish(file.path);
-    }
-    before += file.bytes;
-  }
-  for (const text of texts) {
-    signal?.throwIfAborted();
-    if (await record.isDone(text.path)) {
-      kept.push(text.path);
-      continue;
-    }
-    const target = join(to, text.path);
-    await mkdir(dirname(target), { recursive: true });
-    if (text.kind === 'copy') await copyAtomically(text.from, target);
-    else await writeText(target, text.text);
-    await record.finish(text.path);
-  }
-  return { files: [...weights, ...texts].map(({ path }) => path), kept, bytes: total };
+  return writeModelFolder(to, record, weights, texts, {
+    phase: 'convert',
+    ...(onProgress ? { onProgress } : {}),
+    ...(signal ? { signal } : {}),
+  });
 }

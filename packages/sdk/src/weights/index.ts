@@ -19,6 +19,7 @@ export type { TensorEntry, TensorFile } from './tensor-source.js';
 export { readTorchZip } from './torch-zip.js';
 export type { VisualDecoderFiles } from './visual-decoder-layout.js';
 export { convertCheckpoint } from './convert.js';
-export type { ConvertOptions, ConvertResult } from './convert.js';
+export type { ConvertOptions } from './convert.js';
 export type { WeightDType } from './convert-plan.js';
 export type { WeightsProgress } from './progress.js';
+export type { WrittenModel } from './write-model-folder.js';

@@ -18,13 +18,20 @@ import { readExactly } from './random-access.js';
 import { formatSafetensorsHeader } from './safetensors-header.js';
 import { bytesOf, readTensorFrom, type TensorEntry } from './tensor-source.js';
 
-/** A tensor to write: values at hand, or an entry of another file, converted on the way if `dtype` differs. */
+/**
+ * A tensor to write: values at hand, an entry of another file, or f32 values that are computed while they are written,
+ * in pieces and in order. Entries and pieces are converted on the way if `dtype` differs.
+ */
 export type TensorToWrite = {
   readonly name: string;
   /** Type in the file to be written. */
   readonly dtype: DType;
   readonly shape: Shape;
-} & ({ readonly data: TensorData } | { readonly source: TensorEntry });
+} & (
+  | { readonly data: TensorData }
+  | { readonly source: TensorEntry }
+  | { readonly pieces: () => Iterable<Float32Array> }
+);
 
 export interface WriteOptions {
   readonly metadata?: Readonly<Record<string, string>>;
@@ -54,7 +61,9 @@ function checkTensors(tensors: readonly TensorToWrite[]): void {
     }
     names.add(name);
     const count = elementCount(shape);
-    const given = 'data' in tensor ? tensor.data.length : elementCount(tensor.source.shape);
+    // Computed values are counted as they come.
+    const given =
+      'data' in tensor ? tensor.data.length : 'source' in tensor ? elementCount(tensor.source.shape) : count;
     if (!Number.isSafeInteger(count) || given !== count) {
       throw new EmuError(
         'TENSOR_SHAPE_MISMATCH',
@@ -67,6 +76,13 @@ function checkTensors(tensors: readonly TensorToWrite[]): void {
         'INVALID_OPTION',
         `[safetensors] tensor ${quoted(name)} is stored as ${tensor.source.dtype} and cannot be written as ${dtype}`,
         { details: { tensor: name, from: tensor.source.dtype, to: dtype } },
+      );
+    }
+    if ('pieces' in tensor && !canConvert('f32', dtype)) {
+      throw new EmuError(
+        'INVALID_OPTION',
+        `[safetensors] tensor ${quoted(name)} is computed as f32 and cannot be written as ${dtype}`,
+        { details: { tensor: name, from: 'f32', to: dtype } },
       );
     }
     if ('data' in tensor && tensor.data.byteLength !== count * bytesPerElement[dtype]) {
@@ -98,10 +114,35 @@ class Sources {
   }
 }
 
+/** @throws EmuError TENSOR_SHAPE_MISMATCH if the pieces together are not as long as the tensor. */
+function* computedPieces(
+  tensor: TensorToWrite & { readonly pieces: () => Iterable<Float32Array> },
+): Generator<Uint8Array> {
+  const needed = elementCount(tensor.shape);
+  let given = 0;
+  for (const values of tensor.pieces()) {
+    given += values.length;
+    if (given > needed) break;
+    yield convertBytes(bytesOf(values), 'f32', tensor.dtype);
+  }
+  if (given !== needed) {
+    throw new EmuError(
+      'TENSOR_SHAPE_MISMATCH',
+      `[safetensors] tensor ${quoted(tensor.name)} is ${typeText(tensor)}, ${needed} elements; ` +
+        `${given > needed ? 'more' : given} were computed`,
+      { details: { tensor: tensor.name, shape: tensor.shape, given } },
+    );
+  }
+}
+
 /** The bytes of a tensor in the order and type of the file, in pieces. */
 async function* pieces(tensor: TensorToWrite, sources: Sources): AsyncGenerator<Uint8Array> {
   if ('data' in tensor) {
     yield bytesOf(tensor.data);
+    return;
+  }
+  if ('pieces' in tensor) {
+    yield* computedPieces(tensor);
     return;
   }
   const { source, dtype } = tensor;
