@@ -28,11 +28,13 @@ export interface ConvertOptions {
 /** Largest weights file in bytes, unless the caller says otherwise. */
 export const defaultShardBytes = 5_000_000_000;
 
+const weightDTypes: readonly string[] = ['f32', 'bf16'] satisfies WeightDType[];
+
 function checkOptions({ from, to, dtype, maxShardBytes = defaultShardBytes }: ConvertOptions): void {
   if (!weightDTypes.includes(dtype)) {
     throw new EmuError(
       'INVALID_OPTION',
-      `[convert] dtype must be ${weightDTypes.join(' or ')}, ${String(dtype)} came`,
+      `[convert] dtype must be ${weightDTypes.join(' or ')}, ${dtype} came`,
       {
         details: { dtype },
       },

@@ -116,8 +116,14 @@ export class JsonCursor {
     this.skipSpace();
     const c = this.text.charCodeAt(this.position);
     if (c === code.quote) this.string();
-    else if (c === code.openBrace) this.object(() => this.skip());
-    else if (c === code.openBracket) this.array(() => this.skip());
+    else if (c === code.openBrace)
+      this.object(() => {
+        this.skip();
+      });
+    else if (c === code.openBracket)
+      this.array(() => {
+        this.skip();
+      });
     else if (c === code.minus || (c >= code.zero && c <= code.nine)) this.numberText();
     else if (!['true', 'false', 'null'].some((word) => this.word(word))) this.fail('a value');
   }

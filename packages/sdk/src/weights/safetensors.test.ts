@@ -330,7 +330,9 @@ describe('writing safetensors', () => {
     const stop = new AbortController();
     const attempt = writeSafetensors(path, tensors, {
       signal: stop.signal,
-      onProgress: () => stop.abort(new Error('enough')),
+      onProgress: () => {
+        stop.abort(new Error('enough'));
+      },
     });
     await expect(attempt).rejects.toThrow('enough');
     const wrong = { name: 'w', dtype: 'f32', shape: [3], data: Float32Array.of(1) } as const;

@@ -24,13 +24,14 @@ function isPlainName(name: string): boolean {
  */
 export function parseShardIndex(bytes: Uint8Array, place: FilePlace): ShardIndex {
   const weightMap = new Map<string, string>();
-  let hasMap = false;
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     const cursor = new JsonCursor(text);
     cursor.object((key) => {
-      if (key !== 'weight_map') return cursor.skip();
-      hasMap = true;
+      if (key !== 'weight_map') {
+        cursor.skip();
+        return;
+      }
       cursor.object((tensor) => {
         if (weightMap.size >= tensorCountLimit) {
           throw new JsonProblem(`the index has over ${tensorCountLimit} tensors`, 0);
@@ -43,7 +44,7 @@ export function parseShardIndex(bytes: Uint8Array, place: FilePlace): ShardIndex
     const problem = error instanceof JsonProblem ? error.message : 'it is not valid UTF-8';
     throw corrupt(place, `the index is not valid: ${problem}`, { cause: error });
   }
-  if (!hasMap || weightMap.size === 0) throw corrupt(place, 'the index needs a weight_map with tensors');
+  if (weightMap.size === 0) throw corrupt(place, 'the index needs a weight_map with tensors');
   for (const [tensor, shard] of weightMap) {
     if (!isPlainName(shard)) {
       throw corrupt(place, `tensor ${quoted(tensor)} lies in ${quoted(shard)}, a plain file name is needed`, {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { readTensorFile } from './open.js';
-import { pickleLimits } from './pickle-machine.js';
+import { pickleLimits } from './pickle-stack.js';
 import { bytesAccess } from './random-access.js';
 import { concat, op, pickle, pickledDict, pickledTensor, torchFile, u32, u64 } from './torch-file-builder.js';
 

@@ -124,7 +124,7 @@ class TorchMeaning implements PickleMeaning {
     }
   }
 
-  build(target: PickleValue, _state: PickleValue): void {
+  build(target: PickleValue): void {
     // state_dict() hangs `_metadata` (versions of modules) on its OrderedDict; nothing of it concerns tensors.
     if (isDict(target)) return;
     throw unsafe(this.place, `the pickle sets the state of a ${kindOf(target)}`, {
@@ -143,7 +143,7 @@ class TorchMeaning implements PickleMeaning {
     if (typeof key !== 'string' || typeof location !== 'string' || !isCount(numel)) {
       throw corrupt(
         this.place,
-        `a storage needs key, location and length; ${kindOf(key)}, ${kindOf(location)}, ${String(numel)} came`,
+        `a storage needs key, location and length; ${kindOf(key)}, ${kindOf(location)}, ${kindOf(numel)} came`,
       );
     }
     const { typeName, bytes, dtype } = type.meaning;

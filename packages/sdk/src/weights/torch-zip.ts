@@ -1,6 +1,6 @@
 import { corrupt, quoted, unsafe, type FilePlace } from './checkpoint-error.js';
 import { crc32 } from './crc32.js';
-import { pickleLimits } from './pickle-machine.js';
+import { pickleLimits } from './pickle-stack.js';
 import {
   isDict,
   isTensor,
@@ -229,7 +229,9 @@ function toEntry(name: string, tensor: PickleTensor, member: ZipEntry, place: Fi
  */
 export async function readTorchZip(access: RandomAccess, path: string): Promise<TensorFile> {
   const place = { reader: 'torch', path };
-  const members = await readZipDirectory(access, place, (names) => refuseTorchScript(names, place));
+  const members = await readZipDirectory(access, place, (names) => {
+    refuseTorchScript(names, place);
+  });
   const prefix = findPrefix(members, place);
   const member = (name: string): ZipEntry | undefined => members.get(prefix + name);
   const isLittle = (text: string): boolean => text === 'little';
