@@ -7,6 +7,9 @@
 namespace emu {
 namespace {
 
+// The planner holds K/2 powers; a program that asks for more than any model has is refused, not obeyed.
+constexpr int64_t kMostWidth = 65536;
+
 // turns [R,2,K/2] of rows `rows`.
 void MakeTurns(const std::vector<float>& powers, const int32_t* position, Rows rows, float* turns) {
   const int64_t half = static_cast<int64_t>(powers.size());
@@ -31,6 +34,10 @@ Status PlanRotaryEmbedding(const CallTypes& call, CallPlan* plan) {
   const int64_t rows = sides['R'];
   const RotaryShape shape = {sides['H'], sides['K']};
   if (shape.width % 2 != 0) return call.Refuse("head width " + std::to_string(shape.width) + " is odd");
+  if (shape.width > kMostWidth) {
+    return call.Refuse("head width " + std::to_string(shape.width) + " is more than " +
+                       std::to_string(kMostWidth));
+  }
   EMU_RETURN_IF_ERROR(call.CheckOutput(*call.inputs[0]));
 
   std::vector<float> powers(static_cast<size_t>(shape.width / 2));

@@ -40,10 +40,13 @@ EMU_TEST(AgreesWithPlainLoops) {
   }
 }
 
-EMU_TEST(RefusesAnOddWidthAndAThetaThatIsNoBase) {
+EMU_TEST(RefusesAnOddOrAbsurdWidthAndAThetaThatIsNoBase) {
   const Tensor x(test::F32Type({1, 1, 3})), position = test::Indices({1}, {0});
   EXPECT_EQ(Rotate(x, position).status.message(),
             "[rotaryEmbedding] head width 3 is odd: got f32[1,1,3], i32[1]");
+  const Tensor wide(test::F32Type({1, 1, 65538}));
+  EXPECT_EQ(Rotate(wide, position).status.message(),
+            "[rotaryEmbedding] head width 65538 is more than 65536: got f32[1,1,65538], i32[1]");
   const Tensor even(test::F32Type({1, 1, 4}));
   const auto result = test::RunCall("rotaryEmbedding", {&even, &position}, {even.type}, {{"theta", -1.0}});
   EXPECT_TRUE(result.status.code() == Code::kInvalidOption);
