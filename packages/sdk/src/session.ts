@@ -148,6 +148,25 @@ export class LoadedModel {
     return loading;
   }
 
+  /**
+   * Loads what a program names beyond the parts, such as a VAE's encoder or the stages that tests look at. Weights
+   * that are there already cost nothing.
+   * @throws EmuError CAPABILITY_MISSING when the model has no such checkpoint, MODEL_NOT_READY for a missing tensor.
+   */
+  async loadFor(program: Program, component: ComponentName, options: LoadOptions = {}): Promise<void> {
+    this.checkOpen();
+    const file = this.files.checkpoints[component];
+    if (file === undefined) {
+      throw new EmuError('CAPABILITY_MISSING', `[model] ${this.files.name} has no ${component} checkpoint`, {
+        details: { component },
+      });
+    }
+    const { sessionPrefix } = checkpointComponents(this.config).find(({ name }) => name === component) ?? {
+      sessionPrefix: '',
+    };
+    await loadWeights(this.#session, `load ${program.name}`, [program], file.entries, sessionPrefix, options);
+  }
+
   /** The language model with its cache; loads it if need be. */
   async decoder(options: LoadOptions = {}): Promise<Decoder> {
     await this.load('language', options);

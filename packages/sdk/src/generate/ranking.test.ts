@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
+import { testBackends } from '../testing/backends.js';
 import { referenceConfig } from '../testing/reference-config.js';
 import { referenceExists, referenceFloats, referenceTensor } from '../testing/reference-data.js';
 import { scoreCandidates } from './ranking.js';
@@ -10,7 +11,7 @@ import {
   templateElements,
 } from './reference-prompts.js';
 
-describe.skipIf(!referenceExists)('scoring of candidates on the reference executor', () => {
+describe.skipIf(!referenceExists).each(testBackends)('scoring of candidates on $name', ({ backend }) => {
   it.each([1, 2])('gives the authors losses and order with %d segments', async (segments) => {
     const { decoder, session, tokenizer } = await openReferenceLanguageModel(
       'multimodal',

@@ -1,4 +1,4 @@
-import { ReferenceBackend, type Session } from '@emu/program';
+import { ReferenceBackend, type Backend, type Session } from '@emu/program';
 
 import type { LlamaConfig } from '../models/config.js';
 import { decoderProgram, type CacheConfig } from '../models/decoder.js';
@@ -50,12 +50,13 @@ function plainName(name: string): string {
   return name.replace('base_model.model.', '').replace('.default.weight', '.weight');
 }
 
-/** The reference executor with the language model of a checkpoint. Dispose the session. */
+/** A session with the language model of a checkpoint. Dispose the session. */
 export async function openReferenceLanguageModel(
   checkpoint: keyof typeof files,
   config: LlamaConfig,
+  backend: Backend = new ReferenceBackend(),
 ): Promise<{ readonly decoder: Decoder; readonly session: Session; readonly tokenizer: EmuTokenizer }> {
-  const session = new ReferenceBackend().openSession();
+  const session = backend.openSession();
   const file = await openTensorFile(referencePath(`checkpoint/${files[checkpoint]}`));
   const entries = new Map([...file.entries].map(([name, entry]) => [plainName(name), entry]));
   const { weights, values } = decoderProgram(config, {
