@@ -25,7 +25,10 @@ export const testsAlso = { sdk: ['native'], eval: ['native'], 'grpc-server': ['n
 /** Files that may import a package beyond the rule of theirs: the places where a backend is chosen. */
 export const fileExceptions = {
   'packages/sdk/src/node.ts': ['native', 'wasm'],
+  'packages/sdk/src/node-device.ts': ['native', 'wasm'],
   'packages/sdk/src/browser.ts': ['wasm'],
+  // It tells what is wrong with the native backend when sdk cannot load it.
+  'packages/cli/src/commands/doctor.ts': ['native'],
 };
 
 /**
@@ -48,7 +51,7 @@ export const sdkParts = {
   train: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights'],
 };
 
-/** Entries that must run where there is no Node: nothing their static imports reach may import a node: module. */
+/** Entries that must run where there is no Node: nothing they load at once may import a node: module or @emu/native. */
 export const browserEntries = [
   'packages/program/src/index.ts',
   'packages/sdk/src/index.ts',
@@ -197,7 +200,10 @@ function nodeProblems(root, entry, imports) {
     }
   }
   return imports
-    .filter(({ from, kind, text }) => kind === 'static' && text.startsWith('node:') && cameFrom.has(from))
+    .filter(
+      ({ from, kind, text }) =>
+        kind === 'static' && /^(node:|@emu\/native$)/.test(text) && cameFrom.has(from),
+    )
     .map((each) => {
       const chain = [];
       for (let path = each.from; path !== undefined; path = cameFrom.get(path)) chain.unshift(path);

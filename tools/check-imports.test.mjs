@@ -57,7 +57,8 @@ test('a backend enters sdk through node.ts alone, also by import() and by type',
     'packages/sdk/package.json': manifest('program', 'native'),
     'packages/sdk/src/session.ts': `const backend = await import('@emu/native');\ntype Cpu = import('@emu/native').CpuBackend;\n`,
   };
-  const because = 'because sdk may import only program; native is for packages/sdk/src/node.ts';
+  const because =
+    'because sdk may import only program; native is for packages/sdk/src/node.ts and packages/sdk/src/node-device.ts';
   assert.deepEqual(problems(files), [
     `packages/sdk/src/session.ts:1 imports @emu/native: ${because}`,
     `packages/sdk/src/session.ts:2 imports @emu/native: ${because}`,
@@ -105,15 +106,18 @@ test('files that load each other in a circle are named in order', () => {
   ]);
 });
 
-test('what the browser entry loads may not import node modules, except on demand', () => {
+test('what the browser entry loads may not import node modules or the native backend, except on demand', () => {
   const files = {
-    'packages/sdk/src/browser.ts': `import './image/decode.js';\n`,
+    'packages/sdk/package.json': manifest('native'),
+    'packages/sdk/src/browser.ts': `import './image/decode.js';\nimport './node-device.js';\n`,
+    'packages/sdk/src/node-device.ts': `import { CpuBackend } from '@emu/native';\n`,
     'packages/sdk/src/node.ts': `import { open } from 'node:fs/promises';\n`,
     'packages/sdk/src/image/decode.ts': `import './read.js';\nconst fs = await import('node:fs');\n`,
     'packages/sdk/src/image/read.ts': `import type { Stats } from 'node:fs';\nimport { open } from 'node:fs/promises';\n`,
   };
   assert.deepEqual(problems(files), [
     'packages/sdk/src/image/read.ts:2 imports node:fs/promises: because packages/sdk/src/browser.ts runs in a browser and reaches it: packages/sdk/src/browser.ts -> packages/sdk/src/image/decode.ts -> packages/sdk/src/image/read.ts',
+    'packages/sdk/src/node-device.ts:1 imports @emu/native: because packages/sdk/src/browser.ts runs in a browser and reaches it: packages/sdk/src/browser.ts -> packages/sdk/src/node-device.ts',
   ]);
 });
 
