@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { EmuError } from '@emu/program';
 import { z } from 'zod';
 
+import { writeFileAtomically } from './atomic-file.js';
 import { readJsonObject } from './json-file.js';
 import { statOrUndefined } from './node-file.js';
-import { writeFileAtomically } from './safetensors-writer.js';
 
 /** Kept in the target folder: what it was made from and which files are finished. */
 const recordName = '.emu-convert.json';

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -153,6 +153,11 @@ describe.skipIf(!referenceExists)('converting the reference checkpoint', () => {
     await expect(
       convertCheckpoint({ from, to: join(root, 'x'), dtype: 'f32', maxShardBytes: 0 }),
     ).rejects.toThrow('[convert] maxShardBytes must be an integer above 0, 0 came');
+    await writeFile(join(root, 'a-file'), 'x');
+    await expect(convertCheckpoint({ from, to: join(root, 'a-file'), dtype: 'f32' })).rejects.toMatchObject({
+      code: 'INVALID_OPTION',
+      message: `[write] ${join(root, 'a-file')}: a file of that name is in the way`,
+    });
     await expect(
       convertCheckpoint({ from: join(root, 'absent'), to: join(root, 'x'), dtype: 'f32' }),
     ).rejects.toThrow('no such file or folder');

@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { EmuError } from '@emu/program';
 
+import { makeFolder } from './atomic-file.js';
 import { convertedType, planComponent, type PlannedComponent, type WeightDType } from './convert-plan.js';
 import { ConvertRecord, fingerprintOf } from './convert-record.js';
 import { convertedTexts, type TextFile } from './convert-texts.js';
@@ -126,7 +126,7 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Writte
   const texts = await convertedTexts(model, dtype, planned);
   const weights = planned.flatMap(({ files }) => files);
   const contents = texts.map((text) => (text.kind === 'text' ? text.text : ''));
-  await mkdir(to, { recursive: true });
+  await makeFolder(to);
   const fingerprint = await fingerprintOf(sourcePaths(model, texts), { dtype, maxShardBytes, contents });
   const record = await ConvertRecord.open(
     to,

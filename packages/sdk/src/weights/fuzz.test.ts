@@ -5,7 +5,7 @@ import { elementCount, EmuError } from '@emu/program';
 import { describe, expect, it } from 'vitest';
 
 import { canonicalEncoder, canonicalVae } from './canonical-names.js';
-import { readTensorFile } from './open.js';
+import { readTensorFile } from './read-tensor-file.js';
 import { bytesAccess } from './random-access.js';
 import { readTensorFrom } from './tensor-source.js';
 import { concat, op, pickledDict, pickledTensor, torchFile, u64, zipFile } from './torch-file-builder.js';
@@ -172,7 +172,7 @@ describe('mutated checkpoint files', () => {
         } catch (error) {
           throw new Error(`EMU_FUZZ_SEED=${firstSeed}, case ${cases}`, { cause: error });
         }
-        expect(performance.now() - start, `seed ${firstSeed}, case ${cases}`).toBeLessThan(3000);
+        expect(performance.now() - start, `seed ${firstSeed}, case ${cases}`).toBeLessThan(10_000);
       }
       // Both outcomes must occur, or the mutations are too wild or too tame to find anything.
       expect(cases).toBeGreaterThan(100);

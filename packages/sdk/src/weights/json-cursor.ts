@@ -26,9 +26,10 @@ const loneSurrogate = /\p{Surrogate}/u;
 export class JsonProblem extends Error {
   constructor(
     readonly problem: string,
-    readonly position: number,
+    /** Where in the text, in UTF-16 units; absent for problems of a whole value. */
+    readonly position?: number,
   ) {
-    super(`${problem} at character ${position}`);
+    super(position === undefined ? problem : `${problem} at character ${position}`);
     this.name = 'JsonProblem';
   }
 }

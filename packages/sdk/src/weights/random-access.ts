@@ -46,3 +46,23 @@ export async function readExactly(
   }
   return bytes;
 }
+
+/**
+ * The same bytes with a read-ahead: many small reads near each other become few. For reading forward through
+ * headers; the last `windowBytes` read stay in memory.
+ */
+export function readingAhead(access: RandomAccess, windowBytes: number): RandomAccess {
+  let start = 0;
+  let window: Uint8Array = new Uint8Array(0);
+  return {
+    size: access.size,
+    read: async (offset, length) => {
+      if (length > windowBytes) return access.read(offset, length);
+      if (offset < start || offset + length > start + window.length) {
+        window = await access.read(offset, windowBytes);
+        start = offset;
+      }
+      return window.slice(offset - start, offset - start + length);
+    },
+  };
+}

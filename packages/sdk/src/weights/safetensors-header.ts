@@ -70,14 +70,14 @@ function parseTensor(cursor: JsonCursor, name: string): HeaderTensor {
     } else if (key === 'shape') {
       const sides: number[] = [];
       cursor.array((axis) => {
-        if (axis >= rankLimit) throw new JsonProblem(`tensor ${quoted(name)} has over ${rankLimit} axes`, 0);
+        if (axis >= rankLimit) throw new JsonProblem(`tensor ${quoted(name)} has over ${rankLimit} axes`);
         sides.push(cursor.count());
       });
       shape = sides;
     } else if (key === 'data_offsets') {
       const ends: number[] = [];
       cursor.array((index) => {
-        if (index >= 2) throw new JsonProblem(`data_offsets of ${quoted(name)} has over 2 numbers`, 0);
+        if (index >= 2) throw new JsonProblem(`data_offsets of ${quoted(name)} has over 2 numbers`);
         ends.push(cursor.count());
       });
       offsets = ends;
@@ -88,7 +88,7 @@ function parseTensor(cursor: JsonCursor, name: string): HeaderTensor {
   });
   const [begin, end] = offsets ?? [];
   if (type === undefined || shape === undefined || begin === undefined || end === undefined) {
-    throw new JsonProblem(`tensor ${quoted(name)} needs dtype, shape and two data_offsets`, 0);
+    throw new JsonProblem(`tensor ${quoted(name)} needs dtype, shape and two data_offsets`);
   }
   return { name, type, shape, begin, end };
 }
@@ -103,10 +103,10 @@ function parseHeader(text: string): Header {
       return;
     }
     if (tensors.length >= tensorCountLimit) {
-      throw new JsonProblem(`the file has over ${tensorCountLimit} tensors`, 0);
+      throw new JsonProblem(`the file has over ${tensorCountLimit} tensors`);
     }
     if (name.length > nameLimit) {
-      throw new JsonProblem(`the tensor name ${quoted(name)} is longer than ${nameLimit}`, 0);
+      throw new JsonProblem(`the tensor name ${quoted(name)} is longer than ${nameLimit}`);
     }
     tensors.push(parseTensor(cursor, name));
   });

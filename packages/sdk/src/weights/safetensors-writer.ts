@@ -1,6 +1,3 @@
-import { open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
-
 import {
   bytesPerElement,
   elementCount,
@@ -11,6 +8,7 @@ import {
   type TensorData,
 } from '@emu/program';
 
+import { writeFileAtomically } from './atomic-file.js';
 import { quoted } from './checkpoint-error.js';
 import { canConvert, convertBytes } from './convert-dtype.js';
 import { openNodeFile, type NodeFile } from './node-file.js';
@@ -165,54 +163,6 @@ async function* pieces(tensor: TensorToWrite, sources: Sources): AsyncGenerator<
     );
     yield convertBytes(bytes, source.dtype, dtype);
   }
-}
-
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
-  }
-}
-
-/** Makes a rename durable; systems that cannot open folders do it by themselves. */
-async function syncFolder(path: string): Promise<void> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, 'r');
-  } catch {
-    return;
-  }
-  try {
-    await handle.sync();
-  } catch {
-    // Some file systems refuse to sync a folder; the file itself is safe.
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * Writes a file so that its name never stands for half of it: temporary name, fsync, rename. A failed write leaves
- * nothing behind.
- */
-export async function writeFileAtomically(
-  path: string,
-  write: (put: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const partial = `${path}.partial`;
-  const handle = await open(partial, 'w');
-  try {
-    try {
-      await write((bytes) => writeAll(handle, bytes));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
-  }
-  await syncFolder(dirname(path));
 }
 
 /**

@@ -261,7 +261,7 @@ describe('an invalid safetensors file is refused', () => {
       'key "" stands twice',
     );
     await expect(opened(file(`{"${'\\n'.repeat(5_000_000)}`))).rejects.toThrow('a string does not end');
-    expect(performance.now() - start).toBeLessThan(8000);
+    expect(performance.now() - start).toBeLessThan(20_000);
   });
 });
 

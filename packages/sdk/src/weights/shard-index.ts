@@ -34,7 +34,7 @@ export function parseShardIndex(bytes: Uint8Array, place: FilePlace): ShardIndex
       }
       cursor.object((tensor) => {
         if (weightMap.size >= tensorCountLimit) {
-          throw new JsonProblem(`the index has over ${tensorCountLimit} tensors`, 0);
+          throw new JsonProblem(`the index has over ${tensorCountLimit} tensors`);
         }
         weightMap.set(tensor, cursor.string());
       });

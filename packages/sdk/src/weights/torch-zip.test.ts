@@ -7,7 +7,8 @@ import { describe, expect, it } from 'vitest';
 
 import { referenceExists, referencePath } from '../testing/reference-data.js';
 import { crc32 } from './crc32.js';
-import { openTensorFile, readTensorFile } from './open.js';
+import { openTensorFile } from './open.js';
+import { readTensorFile } from './read-tensor-file.js';
 import { bytesAccess } from './random-access.js';
 import { readTensor } from './read-tensor.js';
 import { bytesOf, readTensorFrom, type TensorEntry } from './tensor-source.js';
@@ -314,4 +315,17 @@ describe('the zip container', () => {
       });
     }
   });
+});
+
+it('a zip file of 131,072 members opens in bounded time', async () => {
+  const many = Array.from({ length: 131_069 }, (_, i) => ({ name: `a/data/${i + 1}`, data: [] }));
+  const bytes = zipFile([...members(), ...many], { zip64: {}, filled: true });
+  const start = performance.now();
+  expect((await opened(bytes)).entries.size).toBe(1);
+  expect(performance.now() - start).toBeLessThan(20_000);
+  const tooMany = zipFile([...members(), ...many, ...many.map(({ data }, i) => ({ name: `a/${i}`, data }))], {
+    zip64: {},
+    filled: true,
+  });
+  await expect(opened(tooMany)).rejects.toThrow('its directory has 262140 members');
 });

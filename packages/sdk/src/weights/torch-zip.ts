@@ -107,6 +107,14 @@ interface StateDict {
   readonly ignored: readonly string[];
 }
 
+/** A dict that has tensors, or another wrapper; `{"model": {"type": "x"}}` beside tensors is neither. */
+function isWrapped(value: PickleValue | undefined): boolean {
+  if (!isDict(value)) return false;
+  return (
+    [...value.entries.values()].some(isTensor) || wrapperKeys.some((key) => isDict(value.entries.get(key)))
+  );
+}
+
 /** Follows the wrappers that training frameworks put around a state dict. */
 function unwrap(
   root: PickleValue,
@@ -118,7 +126,7 @@ function unwrap(
   for (let depth = 0; depth <= wrapperDepth; depth++) {
     if (!isDict(value)) throw corrupt(place, `holds a ${kindOf(value)}, a dict of tensors is needed`);
     const dict = value;
-    const key = wrapperKeys.find((candidate) => isDict(dict.entries.get(candidate)));
+    const key = wrapperKeys.find((candidate) => isWrapped(dict.entries.get(candidate)));
     if (key === undefined) return { dict, prefix };
     for (const other of dict.entries.keys()) if (other !== key) ignored.push(prefix + keyText(other));
     value = dict.entries.get(key) ?? null;

@@ -1,12 +1,12 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { makeFolder, writeFileAtomically } from './atomic-file.js';
 import type { PlannedFile } from './convert-plan.js';
 import { writeText, type ConvertRecord } from './convert-record.js';
 import type { TextFile } from './convert-texts.js';
 import { withNodeFile } from './node-file.js';
 import type { WeightsProgress } from './progress.js';
-import { writeFileAtomically, writeSafetensors } from './safetensors-writer.js';
+import { writeSafetensors } from './safetensors-writer.js';
 
 /** A model folder that was written. */
 export interface WrittenModel {
@@ -56,7 +56,7 @@ export async function writeModelFolder(
     if (await record.isDone(file.path)) {
       kept.push(file.path);
     } else {
-      await mkdir(dirname(join(to, file.path)), { recursive: true });
+      await makeFolder(dirname(join(to, file.path)));
       const start = before;
       await writeSafetensors(join(to, file.path), file.tensors, {
         metadata: { format: 'pt' },
@@ -82,7 +82,7 @@ export async function writeModelFolder(
       continue;
     }
     const target = join(to, text.path);
-    await mkdir(dirname(target), { recursive: true });
+    await makeFolder(dirname(target));
     if (text.kind === 'copy') await copyAtomically(text.from, target);
     else await writeText(target, text.text);
     await record.finish(text.path);

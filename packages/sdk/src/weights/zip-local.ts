@@ -1,9 +1,11 @@
 import { corrupt, quoted, type FilePlace } from './checkpoint-error.js';
-import { readExactly, type RandomAccess } from './random-access.js';
+import { readExactly, readingAhead, type RandomAccess } from './random-access.js';
 import type { CentralEntry, ZipEntry } from './zip.js';
 
 const localSignature = 0x04034b50;
 const localSize = 30;
+/** Headers of small members lie close together. */
+const headerWindowBytes = 4096;
 /** The sizes follow the data instead of standing in the local header. */
 const descriptorFlag = 0x0008;
 
@@ -89,10 +91,11 @@ export async function checkLocalHeaders(
   place: FilePlace,
 ): Promise<ReadonlyMap<string, ZipEntry>> {
   const inOrder = [...central].sort((a, b) => a.headerOffset - b.headerOffset);
+  const headers = readingAhead(access, headerWindowBytes);
   const entries = new Map<string, ZipEntry>();
   for (const [index, entry] of inOrder.entries()) {
     const limit = inOrder[index + 1]?.headerOffset ?? directoryOffset;
-    entries.set(entry.name, await checkLocalHeader(access, entry, Math.min(limit, directoryOffset), place));
+    entries.set(entry.name, await checkLocalHeader(headers, entry, Math.min(limit, directoryOffset), place));
   }
   return entries;
 }
