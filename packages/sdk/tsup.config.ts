@@ -5,7 +5,9 @@ export default defineConfig({
   entry: [
     'src/node.ts',
     'src/browser.ts',
-    ...['weights', 'tokenizer', 'image', 'video', 'diffusion', 'models', 'generate'].map((part) => `src/${part}/index.ts`),
+    ...['weights', 'tokenizer', 'image', 'video', 'diffusion', 'models', 'generate'].map(
+      (part) => `src/${part}/index.ts`,
+    ),
   ],
   format: ['esm'],
   target: 'node20',

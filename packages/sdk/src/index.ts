@@ -15,4 +15,22 @@ export type {
   VideoMedia,
 } from './image/media.js';
 export type { Pixels } from './image/pixels.js';
-export * from './generate/index.js';
+export type { ChatMessage } from './generate/chat-format.js';
+export type {
+  FinishReason,
+  GeneratedImage,
+  GenerationEvent,
+  GenerationResult,
+  Usage,
+} from './generate/events.js';
+export { GenerationStream } from './generate/generation-stream.js';
+export type { CommonOptions, GenerateOptions, PictureOptions, TextOptions } from './generate/options.js';
+export { generateRules, pictureRules, textRules } from './generate/options.js';
+export { nearestName } from './generate/option-checks.js';
+export { PagedCache } from './generate/paged-cache.js';
+export type { PagedCacheShape } from './generate/paged-cache.js';
+export type { MediaReader } from './generate/prompt.js';
+export type { RankedCandidate } from './generate/ranking.js';
+export { Sequence } from './generate/sequence.js';
+export { Decoder, rowBuckets } from './generate/step.js';
+export type { Element, Row, RowOutput, RowResult } from './generate/step.js';

@@ -18,7 +18,7 @@ import { modelParts, type ModelPart } from './session.js';
 import { readVideoFrames } from './video/node.js';
 
 export * from './index.js';
-export { encodeJpeg, encodePng } from './image/node.js';
+export { decodeImage, encodeJpeg, encodePng } from './image/node.js';
 export { backendOf, devices, type Device } from './node-device.js';
 export { readModelFiles } from './node-model.js';
 

@@ -26,3 +26,7 @@ export type { SamplingOptions } from './sampling.js';
 export { chooseBest, makeTokens } from './token-loop.js';
 export type { TokenRun, TokenTask } from './token-run.js';
 export { rollOutImage } from './visual-rollout.js';
+export { denoise } from './diffusion-loop.js';
+export type { DenoisingWatcher, PictureTask } from './diffusion-loop.js';
+export { decodePicture } from './picture.js';
+export { blackened, checkSafety } from './safety-check.js';

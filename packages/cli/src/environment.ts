@@ -1,0 +1,45 @@
+import type { Terminal } from './terminal.js';
+
+export interface EnvironmentVariable {
+  readonly name: string;
+  readonly means: string;
+  readonly byDefault: string;
+}
+
+/** Every EMU_ variable that is read anywhere; `emu env`, the documentation and the warning all come from here. */
+export const environmentVariables: readonly EnvironmentVariable[] = [
+  { name: 'EMU_MODEL', means: 'model folder for commands without --model', byDefault: 'none' },
+  { name: 'EMU_DEVICE', means: 'cpu or reference', byDefault: 'cpu' },
+  { name: 'EMU_DTYPE', means: 'f32, bf16 or auto, the dtype of weights in memory', byDefault: 'auto' },
+  { name: 'EMU_THREADS', means: 'threads that run kernels', byDefault: 'the cores this process may use' },
+  {
+    name: 'EMU_ISA',
+    means: 'instruction set of the kernels: portable, avx2, avx512, avx512bf16',
+    byDefault: 'the best this machine has',
+  },
+  { name: 'EMU_LOG', means: 'log format: text or json', byDefault: 'text' },
+  {
+    name: 'EMU_OFFLINE',
+    means: '1 forbids every download; nothing downloads unless asked to',
+    byDefault: '0',
+  },
+  {
+    name: 'EMU_REFERENCE',
+    means: 'folder of reference data for the tests',
+    byDefault: 'beside the checkout',
+  },
+  { name: 'EMU_FUZZ_SECONDS', means: 'how long each fuzz test runs', byDefault: '5' },
+  { name: 'EMU_PYTHON', means: 'python with torch, a peer in benchmarks', byDefault: 'python3' },
+];
+
+/** One line per unknown EMU_ variable, so that a typing error does not pass in silence. */
+export function warnUnknownVariables({ environment, stderr }: Terminal): void {
+  const known = new Set(environmentVariables.map((variable) => variable.name));
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith('EMU_') && !known.has(name)) {
+      stderr.write(
+        `emu: the environment variable ${name} is unknown; \`emu env\` lists those that are read\n`,
+      );
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import type { Terminal } from './terminal.js';
+import { writeJson } from './terminal.js';
+
+export const progressModes = ['auto', 'bar', 'plain', 'json', 'none'] as const;
+export type ProgressMode = (typeof progressModes)[number];
+
+/** A report of long work, as the SDK's onProgress gives it. */
+export interface ProgressReport {
+  readonly phase: string;
+  readonly completed: number;
+  readonly total: number;
+  readonly unit: string;
+  readonly etaSeconds?: number | undefined;
+}
+
+const plainIntervalMs = 10_000;
+const barIntervalMs = 100;
+const barWidth = 24;
+
+/** Shows progress on stderr: a bar where a person watches, else at most one line per ten seconds. */
+export class ProgressDisplay {
+  readonly #terminal: Terminal;
+  readonly #mode: Exclude<ProgressMode, 'auto'>;
+  #lastMs = -Infinity;
+  #barShown = false;
+
+  constructor(terminal: Terminal, mode: ProgressMode) {
+    this.#terminal = terminal;
+    this.#mode = mode === 'auto' ? (terminal.isInteractive ? 'bar' : 'plain') : mode;
+  }
+
+  show(report: ProgressReport): void {
+    const now = performance.now();
+    const done = report.completed >= report.total;
+    const interval = this.#mode === 'plain' ? plainIntervalMs : barIntervalMs;
+    if (this.#mode === 'none' || (!done && now - this.#lastMs < interval)) return;
+    // Work that ends before the first line was due needs no line.
+    if (this.#mode === 'plain' && this.#lastMs === -Infinity && !done) {
+      this.#lastMs = now;
+      return;
+    }
+    if (this.#mode === 'plain' && done && this.#lastMs === -Infinity) return;
+    this.#lastMs = now;
+    const { stderr } = this.#terminal;
+    if (this.#mode === 'json') writeJson(stderr, { type: 'progress', ...report });
+    else if (this.#mode === 'plain') stderr.write(`${progressText(report)}\n`);
+    else {
+      stderr.write(`\r\u001b[K${bar(report)} ${progressText(report)}`);
+      this.#barShown = true;
+    }
+  }
+
+  /** Takes the bar away, so that other lines can follow. */
+  clear(): void {
+    if (this.#barShown) this.#terminal.stderr.write('\r\u001b[K');
+    this.#barShown = false;
+    this.#lastMs = -Infinity;
+  }
+}
+
+function bar({ completed, total }: ProgressReport): string {
+  const filled = total > 0 ? Math.round((Math.min(completed, total) / total) * barWidth) : 0;
+  return `[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}]`;
+}
+
+/** `loading weights 120 MB of 4.1 GB, 12 s left` */
+export function progressText({ phase, completed, total, unit, etaSeconds }: ProgressReport): string {
+  const amounts =
+    unit === 'bytes' ? `${bytesText(completed)} of ${bytesText(total)}` : `${completed} of ${total} ${unit}`;
+  const left = etaSeconds === undefined ? '' : `, ${Math.ceil(etaSeconds)} s left`;
+  return `${phase} ${amounts}${left}`;
+}
+
+/** Bytes in decimal units: `4.1 GB`. */
+export function bytesText(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toPrecision(3)} ${units[unit] ?? 'B'}`;
+}
