@@ -2,7 +2,7 @@
 //
 //   out[m,n] = act(sum over k of a[m,k] w[n,k] + bias[n]) + residual[m,n]
 //
-// a is f32, read row by row through LeftOperand; w is packed (base/gemm/packing.h), f32 or bf16. With bf16
+// a is f32, read through LeftOperand; w is packed (base/gemm/packing.h), f32 or bf16. With bf16
 // weights a is rounded to bf16 first. out, bias and residual are f32, row-major, contiguous; out may alias
 // neither of them nor a.
 //
@@ -30,10 +30,11 @@ struct GemmShape {
   DType weight;     // kF32 or kBf16
 };
 
-// Where the rows of a come from.
+// Where the rows of a come from: a row is a sequence of pieces, each contiguous in memory or all zeros.
 struct LeftOperand {
-  // Values [begin, end) of a row: returns where they lie, or writes them to `buffer` and returns that.
-  const float* (*read)(const void* source, int64_t row, int64_t begin, int64_t end, float* buffer);
+  // The piece of a row that begins at `begin`: returns where its values lie, or null for zeros, and sets
+  // `stop` (begin < stop <= end) to where it ends.
+  const float* (*piece)(const void* source, int64_t row, int64_t begin, int64_t end, int64_t* stop);
   const void* source;
 };
 

@@ -17,8 +17,8 @@ namespace {
 // inner loop address all rows of a tile from one pointer.
 constexpr int64_t kRowWords = 512;
 
-// A product says how a block of the left operand is stored, and how one step multiplies: `a` points to the
-// step's words of row 0, `b` to its vectors in the panel.
+// A product says how one step multiplies (`a` points to the step's words of row 0, `b` to its vectors in the
+// panel) and how values of the left operand are stored: `count` of them from value `at` of a row on.
 
 struct F32Product {
   static constexpr int64_t kBlockWidth = kRowWords;
@@ -38,8 +38,11 @@ struct F32Product {
     }
   }
 
-  static void StoreRow(const float* from, int64_t count, float* to) {
-    if (from != to) std::memcpy(to, from, static_cast<size_t>(count) * 4);
+  static void StoreValues(const float* from, int64_t count, float* row, int64_t at) {
+    std::memcpy(row + at, from, static_cast<size_t>(count) * 4);
+  }
+  static void StoreZeros(int64_t count, float* row, int64_t at) {
+    std::memset(row + at, 0, static_cast<size_t>(count) * 4);
   }
 };
 
@@ -65,18 +68,19 @@ struct Bf16Product {
     }
   }
 
-  static void StoreRow(const float* from, int64_t count, float* to) {
-    char* pairs = reinterpret_cast<char*>(to);
+  static void StoreValues(const float* from, int64_t count, float* row, int64_t at) {
+    char* to = reinterpret_cast<char*>(row) + at * 2;
     int64_t k = 0;
     for (; k + kLanes <= count; k += kLanes) {
       const __m256bh rounded = _mm512_cvtneps_pbh((__m512)Load(from + k));
-      std::memcpy(pairs + k * 2, &rounded, 32);
+      std::memcpy(to + k * 2, &rounded, sizeof rounded);
     }
-    for (; k < count; ++k) {
-      const Bf16 rounded = ToBf16(from[k]);
-      std::memcpy(pairs + k * 2, &rounded, 2);
-    }
-    if (count % 2 != 0) std::memset(pairs + count * 2, 0, 2);
+    if (k == count) return;
+    const __m256bh rounded = _mm512_cvtneps_pbh((__m512)LoadFirst(from + k, count - k));
+    std::memcpy(to + k * 2, &rounded, static_cast<size_t>(count - k) * 2);
+  }
+  static void StoreZeros(int64_t count, float* row, int64_t at) {
+    std::memset(reinterpret_cast<char*>(row) + at * 2, 0, static_cast<size_t>(count) * 2);
   }
 };
 
@@ -106,9 +110,11 @@ struct Bf16Product {
     }
   }
 
-  static void StoreRow(const float* from, int64_t count, float* to) {
-    for (int64_t k = 0; k < count; ++k) to[k] = ToFloat(ToBf16(from[k]));
-    if (count % 2 != 0) to[count] = 0;
+  static void StoreValues(const float* from, int64_t count, float* row, int64_t at) {
+    for (int64_t k = 0; k < count; ++k) row[at + k] = ToFloat(ToBf16(from[k]));
+  }
+  static void StoreZeros(int64_t count, float* row, int64_t at) {
+    std::memset(row + at, 0, static_cast<size_t>(count) * 4);
   }
 };
 
@@ -191,14 +197,18 @@ struct Multiplication {
   int64_t End(int64_t block) const { return block + 1 < blocks ? Begin(block + 1) : shape.width; }
 
   void StoreRows(Rows rows, int64_t block, float* to) const {
-    float buffer[Product::kBlockWidth];
-    const int64_t begin = Begin(block), end = End(block);
-    // f32 rows that must be gathered are gathered in place.
-    constexpr bool in_place = Product::kStepWidth == 1;
+    const int64_t begin = Begin(block), end = End(block), width = end - begin;
+    const LeftOperand& left = operands.left;
     for (int64_t row = rows.begin; row < rows.end; ++row, to += kRowWords) {
-      const LeftOperand& left = operands.left;
-      const float* from = left.read(left.source, row, begin, end, in_place ? to : buffer);
-      Product::StoreRow(from, end - begin, to);
+      for (int64_t at = begin, stop; at < end; at = stop) {
+        const float* values = left.piece(left.source, row, at, end, &stop);
+        if (values != nullptr) {
+          Product::StoreValues(values, stop - at, to, at - begin);
+        } else {
+          Product::StoreZeros(stop - at, to, at - begin);
+        }
+      }
+      if (width % Product::kStepWidth != 0) Product::StoreZeros(1, to, width);
     }
   }
 

@@ -105,7 +105,7 @@ Status PlanConvolution(const CallTypes& call, CallPlan* plan) {
     }
     const PatchSource patches = {task.in(0), &shape};
     GemmOperands operands = {};
-    operands.left = {ReadPatch, &patches};
+    operands.left = {PatchPiece, &patches};
     operands.packed = packed ? task.inputs[1] : task.shared_scratch;
     operands.bias = has_bias ? task.in(2) : nullptr;
     operands.residual = has_residual ? task.in(3) : nullptr;

@@ -10,9 +10,8 @@ struct PatchSource {
   const ConvolutionShape* shape;
 };
 
-// Values [begin, end) of the patch of output pixel `pixel`, in the order (kh, kw, C), zero outside the image.
-// Returns where they lie in x if they lie there in one piece; else writes them to `buffer` and returns that.
-// The form of LeftOperand::read; `source` is a PatchSource.
-const float* ReadPatch(const void* source, int64_t pixel, int64_t begin, int64_t end, float* buffer);
+// The piece of the patch of output pixel `pixel` that begins at value `begin`, in the order (kh, kw, C), null
+// outside the image. The form of LeftOperand::piece; `source` is a PatchSource.
+const float* PatchPiece(const void* source, int64_t pixel, int64_t begin, int64_t end, int64_t* stop);
 
 }  // namespace emu

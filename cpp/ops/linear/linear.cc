@@ -12,8 +12,9 @@ struct Matrix {
   int64_t width;
 };
 
-const float* ReadRow(const void* source, int64_t row, int64_t begin, int64_t, float*) {
+const float* RowPiece(const void* source, int64_t row, int64_t begin, int64_t end, int64_t* stop) {
   const Matrix& matrix = *static_cast<const Matrix*>(source);
+  *stop = end;
   return matrix.values + row * matrix.width + begin;
 }
 
@@ -47,7 +48,7 @@ Status PlanLinear(const CallTypes& call, CallPlan* plan) {
     }
     const Matrix matrix = {task.in(0), shape.width};
     GemmOperands operands = {};
-    operands.left = {ReadRow, &matrix};
+    operands.left = {RowPiece, &matrix};
     operands.packed = packed ? task.inputs[1] : task.shared_scratch;
     operands.bias = has_bias ? task.in(2) : nullptr;
     operands.residual = has_residual ? task.in(3) : nullptr;
