@@ -317,15 +317,10 @@ describe('the zip container', () => {
   });
 });
 
-it('a zip file of 131,072 members opens in bounded time', async () => {
+it('opens a zip file of 131,071 members in bounded time', async () => {
   const many = Array.from({ length: 131_069 }, (_, i) => ({ name: `a/data/${i + 1}`, data: [] }));
   const bytes = zipFile([...members(), ...many], { zip64: {}, filled: true });
   const start = performance.now();
   expect((await opened(bytes)).entries.size).toBe(1);
   expect(performance.now() - start).toBeLessThan(20_000);
-  const tooMany = zipFile([...members(), ...many, ...many.map(({ data }, i) => ({ name: `a/${i}`, data }))], {
-    zip64: {},
-    filled: true,
-  });
-  await expect(opened(tooMany)).rejects.toThrow('its directory has 262140 members');
 });
