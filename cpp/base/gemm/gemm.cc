@@ -12,13 +12,13 @@ constexpr int64_t kMostRows = 192;
 
 // Costs besides the products themselves, in products per value of k. Fetching a weight once per block of rows
 // takes as long as multiplying about 8 rows by it; rounding and copying a value of the left operand as long
-// as about 40 products.
+// as about 25 products.
 constexpr double kFetchCost = 8;
-constexpr double kCopyCost = 40;
+constexpr double kCopyCost = 25;
 // Handing out a task, in products.
 constexpr double kTaskCost = 20000;
-// Threads do not finish together: count a tenth of a task as idle.
-constexpr double kIdleTasks = 0.1;
+// Threads do not finish together: count a fifth of a task as idle.
+constexpr double kIdleTasks = 0.2;
 
 int64_t DivideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
