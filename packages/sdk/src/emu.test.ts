@@ -1,7 +1,9 @@
 import { EmuError } from '@emu/program';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { GenerationEvent } from './generate/events.js';
+import { generateRules } from './generate/options.js';
 import { goldenGeneration } from './generate/reference-prompts.js';
 import { fastDevice } from './generate/test-devices.js';
 import { embedding, image } from './image/media.js';
@@ -461,6 +463,37 @@ describe.skipIf(!referenceExists)('an Emu', () => {
       const error = await errorOf(call);
       expect(error.code).toBe(code);
       expect(error.message).toContain(message);
+    });
+
+    it('is anything that is no option and no prompt, always with a typed error', async () => {
+      const isTyped = async (
+        call: () => { cancel(): void; result(): Promise<unknown> } | Promise<unknown>,
+      ) => {
+        try {
+          const started = call();
+          if ('cancel' in started) {
+            started.cancel();
+            await started.result();
+          } else await started;
+        } catch (error) {
+          if (!EmuError.isInstance(error)) throw error;
+        }
+      };
+      const anything = fc.anything({ withBigInt: true, withTypedArray: true });
+      const names = fc.constantFrom(...Object.keys(generateRules), 'onabort', '__proto__');
+      await fc.assert(
+        fc.asyncProperty(anything, fc.dictionary(names, anything), async (prompt, options) => {
+          await isTyped(() => emu.generate(prompt as string, { maxNewTokens: 1 }));
+          await isTyped(() => emu.generate(dog, options));
+          await isTyped(() => emu.imagine(dog, options));
+          await isTyped(() => emu.blend(prompt as never, { steps: 1 }));
+          await isTyped(() => emu.decodeImage({ kind: 'embedding', embeddings: prompt } as never));
+          await isTyped(() => emu.encodeImages([{ kind: 'image', source: prompt }] as never));
+          await isTyped(() => emu.score(dog, prompt as never, options));
+        }),
+        { numRuns: 150 },
+      );
+      await expectIdle();
     });
 
     it('with the nearest name as a hint', async () => {

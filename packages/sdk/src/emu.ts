@@ -1,9 +1,19 @@
 import { EmuError, floatTensor, type Backend } from '@emu/program';
 
+import {
+  captionRules,
+  prefillRules,
+  scoreRules,
+  type CaptionOptions,
+  type EmuOptions,
+  type PrefillOptions,
+  type Prompt,
+  type ScoreOptions,
+} from './emu-options.js';
 import type { ChatMessage, ChatPart } from './generate/chat-format.js';
 import { Engine } from './generate/engine.js';
 import { GenerationStream, type GenerationWork } from './generate/generation-stream.js';
-import { abortSignal, boolean, checkOptions, integerIn, oneOf, text } from './generate/option-checks.js';
+import { abortSignal, checkOptions } from './generate/option-checks.js';
 import {
   generateRules,
   pictureRules,
@@ -20,8 +30,7 @@ import {
 import { PictureWork } from './generate/picture-work.js';
 import { checkedPrompt, rowsOfEmbedding, type MediaReader, type PromptPiece } from './generate/prompt.js';
 import { scoreCandidates, type RankedCandidate } from './generate/ranking.js';
-import { Sequence } from './generate/sequence.js';
-import { extendTogether } from './generate/sequence.js';
+import { extendTogether, Sequence } from './generate/sequence.js';
 import type { Element, RowOutput, RowResult } from './generate/step.js';
 import { TextWork } from './generate/text-work.js';
 import { captionPrompt, chatPrompt, questionPrompt, type VerbPrompt } from './generate/verbs.js';
@@ -33,65 +42,7 @@ import {
   type PromptItem,
   type VideoMedia,
 } from './image/media.js';
-import { LoadedModel, type ModelFiles, type ModelOptions } from './session.js';
-
-/** A prompt: text and media in order. A single item counts as a list of one. */
-export type Prompt = PromptItem | readonly PromptItem[];
-
-/** Messages for people who look after the program; the SDK itself prints nothing. */
-export interface Logger {
-  debug(message: string, details?: Readonly<Record<string, unknown>>): void;
-  info(message: string, details?: Readonly<Record<string, unknown>>): void;
-  warn(message: string, details?: Readonly<Record<string, unknown>>): void;
-}
-
-export interface EmuOptions extends ModelOptions {
-  readonly logger?: Logger;
-}
-
-export interface CaptionOptions extends TextOptions {
-  /** For a model that is not instruction-tuned: text between the picture and its caption. */
-  readonly lead?: string;
-}
-
-export interface ScoreOptions {
-  /**
-   * `token` (default): by loss per token of the candidate; `sum`: by its whole log-probability; `authors`: by the mean
-   * of the authors' evaluation, which counts prompt and padding and so favours short candidates.
-   */
-  readonly rankBy?: 'token' | 'sum' | 'authors';
-  /** Groups of the authors' mean; see RankedCandidate. Default 1. */
-  readonly segments?: number;
-  readonly signal?: AbortSignal;
-}
-
-export interface PrefillOptions {
-  /** Results of the last position; default logits. */
-  readonly outputs?: readonly RowOutput[];
-  /** Results of every position instead. */
-  readonly every?: boolean;
-  /** Positions that the sequence may come to have; default the context length. */
-  readonly maxPositions?: number;
-  readonly signal?: AbortSignal;
-}
-
-const scoreRules = {
-  rankBy: oneOf('token', 'sum', 'authors'),
-  segments: integerIn(1, 1_000_000),
-  signal: abortSignal,
-};
-
-const prefillRules = {
-  outputs: {
-    describe: 'a list of hidden, logits, regressed',
-    accepts: (value: unknown) =>
-      Array.isArray(value) &&
-      value.every((output) => ['hidden', 'logits', 'regressed'].includes(output as string)),
-  },
-  every: boolean,
-  maxPositions: integerIn(1, 1_000_000),
-  signal: abortSignal,
-};
+import { LoadedModel, type ModelFiles } from './session.js';
 
 /**
  * An Emu: reads and writes text and pictures in any order. All calls may run at the same time; each gives what it
@@ -154,7 +105,7 @@ export class Emu implements AsyncDisposable {
   /** A caption of a picture or video. */
   caption(picture: ImageMedia | VideoMedia | EmbeddingMedia, options: CaptionOptions = {}): GenerationStream {
     this.#model.checkOpen();
-    checkOptions('caption', options, { ...textRules, lead: text });
+    checkOptions('caption', options, captionRules);
     const [checked = picture] = checkedPrompt([picture], 'caption');
     if (typeof checked === 'string') throw notAPicture('caption');
     const { lead = '', ...rest } = options;
@@ -221,7 +172,9 @@ export class Emu implements AsyncDisposable {
   decodeImage(embeddings: EmbeddingMedia, options: PictureOptions = {}): GenerationStream {
     this.#model.checkOpen();
     checkOptions('decodeImage', options, pictureRules);
-    const rows = joinRows(rowsOfEmbedding(embeddings, this.#engine));
+    const [checked] = checkedPrompt([embeddings], 'decodeImage');
+    if (typeof checked !== 'object' || checked.kind !== 'embedding') throw notAPicture('decodeImage');
+    const rows = joinRows(rowsOfEmbedding(checked, this.#engine));
     const settings = this.#pictureSettings(options);
     const seed = seedInUse(options.seed);
     return this.#start(new PictureWork(this.#engine, { kind: 'embeddings', rows }, settings, seed), options);

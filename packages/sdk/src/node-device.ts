@@ -13,8 +13,13 @@ export type Device = (typeof devices)[number];
  * @throws EmuError NATIVE_UNAVAILABLE when the C++ backend does not load, INVALID_OPTION for another name.
  */
 export function backendOf(device: Device): Backend {
-  if (device === 'cpu') return new CpuBackend();
-  if (device === 'reference') return new ReferenceBackend({ readFile: readPart });
+  switch (device) {
+    case 'cpu':
+      return new CpuBackend();
+    case 'reference':
+      return new ReferenceBackend({ readFile: readPart });
+  }
+  // Callers without types come here.
   throw new EmuError(
     'INVALID_OPTION',
     `[model] device ${JSON.stringify(device)} is none of ${devices.join(', ')}`,

@@ -1,7 +1,8 @@
 /* The entry for Node: everything of index.ts, models from paths, media from files, the C++ backend. */
 import type { Backend } from '@emu/program';
 
-import { Emu as PortableEmu, type EmuOptions } from './emu.js';
+import type { EmuOptions } from './emu-options.js';
+import { Emu as PortableEmu } from './emu.js';
 import {
   abortSignal,
   checkOptions,

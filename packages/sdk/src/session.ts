@@ -25,6 +25,10 @@ import type { TensorEntry, TensorFile } from './weights/tensor-source.js';
 export const modelParts = ['vision', 'language', 'unet', 'vae', 'safety'] as const;
 export type ModelPart = (typeof modelParts)[number];
 
+/** Values of the option dtype. */
+export const modelDtypes = ['auto', 'f32', 'bf16'] as const;
+export type ModelDtype = (typeof modelDtypes)[number];
+
 /** Everything a model is made of, found but not read. */
 export interface ModelFiles {
   /** Name of the folder, for messages. */
@@ -50,7 +54,7 @@ export interface ModelOptions extends LoadOptions {
    * the checkpoint stores the language model's matrices, with f16 taken as bf16. VAE and safety checker are always
    * f32: they are small, and their rounding would show.
    */
-  readonly dtype?: 'auto' | 'f32' | 'bf16';
+  readonly dtype?: ModelDtype;
   /** Native threads; the cores that are there by default. */
   readonly threads?: number;
   /** Parts to load now; the others load when they are first used. Default: vision and language. */
@@ -268,17 +272,15 @@ function checkedTensors(files: ModelFiles): ReadonlyMap<ComponentName, ReadonlyM
   return tensors;
 }
 
-function chosenDtype(files: ModelFiles, dtype: 'auto' | 'f32' | 'bf16'): 'f32' | 'bf16' {
-  if (dtype === 'f32' || dtype === 'bf16') return dtype;
-  if (dtype !== 'auto') {
+function chosenDtype(files: ModelFiles, dtype: ModelDtype): 'f32' | 'bf16' {
+  if (!modelDtypes.includes(dtype)) {
     throw new EmuError(
       'INVALID_OPTION',
-      `[model] dtype ${JSON.stringify(dtype)} is none of auto, f32, bf16`,
-      {
-        details: { dtype },
-      },
+      `[model] dtype ${JSON.stringify(dtype)} is none of ${modelDtypes.join(', ')}`,
+      { details: { dtype } },
     );
   }
+  if (dtype !== 'auto') return dtype;
   const { entries } = files.checkpoints.multimodal ?? { entries: new Map<string, TensorEntry>() };
   const table = [...entries].find(
     ([name]) => name.endsWith('model.embed_tokens.weight') && name.includes('lm.'),

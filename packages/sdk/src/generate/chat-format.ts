@@ -75,8 +75,9 @@ function checkedMessages(messages: readonly ChatMessage[]): readonly CheckedMess
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new EmuError('INVALID_PROMPT', '[chat] there must be at least one message');
   }
-  const checked = messages.map((message: ChatMessage, index) => {
-    checkRole(message, messages[index - 1], index);
+  const list: readonly ChatMessage[] = messages; // after isArray they are `any`
+  const checked = list.map((message, index) => {
+    checkRole(message, list[index - 1], index);
     return { role: message.role, items: checkedPrompt(message.content, `chat message ${index}`) };
   });
   if (checked.at(-1)?.role !== 'user') {
@@ -91,7 +92,8 @@ function checkedMessages(messages: readonly ChatMessage[]): readonly CheckedMess
   return checked;
 }
 
-function checkRole({ role }: ChatMessage, before: ChatMessage | undefined, index: number): void {
+function checkRole(message: ChatMessage | null, before: ChatMessage | undefined, index: number): void {
+  const role = message?.role;
   const fits =
     (role === 'system' && index === 0) ||
     (role === 'user' && before?.role !== 'user') ||

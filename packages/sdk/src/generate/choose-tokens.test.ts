@@ -16,12 +16,42 @@ describe.skipIf(!referenceExists)('rules for the next token, against the authors
       value === Math.fround(-1e30) ? -Infinity : value,
     );
   const rules: readonly (readonly [string, (scores: Float32Array, ids: readonly number[]) => void])[] = [
-    ['repetition_penalty_12', (scores, ids) => penalizeRepetition(scores, ids, 1.2)],
-    ['repetition_penalty_07', (scores, ids) => penalizeRepetition(scores, ids, 0.7)],
-    ['no_repeat_ngram_2', (scores, ids) => forbidRepeatedRuns(scores, ids, 2)],
-    ['no_repeat_ngram_3', (scores, ids) => forbidRepeatedRuns(scores, ids, 3)],
-    ['min_length_9', (scores, ids) => holdEnd(scores, ids, 9, 2)],
-    ['min_length_10', (scores, ids) => holdEnd(scores, ids, 10, 2)],
+    [
+      'repetition_penalty_12',
+      (scores, ids) => {
+        penalizeRepetition(scores, ids, 1.2);
+      },
+    ],
+    [
+      'repetition_penalty_07',
+      (scores, ids) => {
+        penalizeRepetition(scores, ids, 0.7);
+      },
+    ],
+    [
+      'no_repeat_ngram_2',
+      (scores, ids) => {
+        forbidRepeatedRuns(scores, ids, 2);
+      },
+    ],
+    [
+      'no_repeat_ngram_3',
+      (scores, ids) => {
+        forbidRepeatedRuns(scores, ids, 3);
+      },
+    ],
+    [
+      'min_length_9',
+      (scores, ids) => {
+        holdEnd(scores, ids, 9, 2);
+      },
+    ],
+    [
+      'min_length_10',
+      (scores, ids) => {
+        holdEnd(scores, ids, 10, 2);
+      },
+    ],
   ];
 
   it.each(rules)('%s', (name, apply) => {

@@ -131,7 +131,10 @@ export class Engine implements MediaEncoder {
       const sequence = Sequence.open(decoder);
       try {
         const watch =
-          record && ((embedding: Float32Array, index: number) => record.embedding(index, embedding));
+          record &&
+          ((embedding: Float32Array, index: number) => {
+            record.embedding(index, embedding);
+          });
         return await rollOutImage(sequence, prompt, this.rowsPerImage, { signal, ...(watch && { watch }) });
       } finally {
         sequence.close();

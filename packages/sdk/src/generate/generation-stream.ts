@@ -77,14 +77,20 @@ export class GenerationStream implements AsyncIterable<GenerationEvent> {
     signal: AbortSignal | undefined,
     returnsPartial: boolean,
   ): Promise<GenerationResult> {
-    const onAbort = (): void => this.#controller.abort(signal?.reason);
+    const onAbort = (): void => {
+      this.#controller.abort(signal?.reason);
+    };
     if (signal?.aborted) onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       // The caller gets its stream before anything happens.
       await Promise.resolve();
       this.#controller.signal.throwIfAborted();
-      return this.#finished(await work.run((event) => this.#emit(event), this.#controller.signal));
+      return this.#finished(
+        await work.run((event) => {
+          this.#emit(event);
+        }, this.#controller.signal),
+      );
     } catch (error) {
       if (!this.#controller.signal.aborted) throw error;
       if (returnsPartial) return this.#finished(work.partial());

@@ -126,7 +126,12 @@ function editDistance(a: string, b: string): number {
 
 function shown(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
+  if (typeof value === 'function' || typeof value === 'symbol') return typeof value;
   if (ArrayBuffer.isView(value)) return value.constructor.name;
-  const json = JSON.stringify(value) ?? typeof value;
-  return json.length > 80 ? `${json.slice(0, 80)}...` : json;
+  try {
+    const json = JSON.stringify(value);
+    return json.length > 80 ? `${json.slice(0, 80)}...` : json;
+  } catch {
+    return 'an object'; // one that refers to itself, or holds a bigint
+  }
 }

@@ -197,7 +197,7 @@ export function configuredDefaults(generation: Readonly<Record<string, unknown>>
     const { message, details } = EmuError.from(error);
     throw new EmuError('INVALID_CONFIG', message, { details, cause: error });
   }
-  return defaults as GenerateOptions;
+  return defaults;
 }
 
 /**

@@ -54,7 +54,9 @@ describe('the paged cache', () => {
     );
     cache.closeSlot(first);
     expect(fill(cache, second, 8, 9)).toEqual([]);
-    expect(() => cache.closeSlot(first)).toThrow('[kv cache] slot 0 is not open');
+    expect(() => {
+      cache.closeSlot(first);
+    }).toThrow('[kv cache] slot 0 is not open');
     expect(() => new PagedCache({ ...shape, pages: 0 })).toThrow(
       '[kv cache] pages must be a whole number of at least 1, got 0',
     );

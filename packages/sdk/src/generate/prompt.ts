@@ -59,9 +59,44 @@ export function checkedPrompt(
   return items;
 }
 
+/** True for what image(), video() and embedding() return; a caller without types may pass anything. */
 function isMedia(item: unknown): item is Exclude<PromptItem, string> {
   if (typeof item !== 'object' || item === null || !('kind' in item)) return false;
-  return item.kind === 'image' || item.kind === 'video' || item.kind === 'embedding';
+  if (item.kind === 'embedding') return 'embeddings' in item && isMatrix(item.embeddings);
+  if (item.kind === 'video' && !('frameCount' in item && Number.isInteger(item.frameCount))) return false;
+  if (item.kind !== 'image' && item.kind !== 'video') return false;
+  return 'source' in item && isSource(item.source, item.kind);
+}
+
+function isSource(source: unknown, kind: 'image' | 'video'): boolean {
+  if (typeof source !== 'object' || source === null) return false;
+  const { bytes, path, url, blob, pixels } = source as Record<string, unknown>;
+  switch ('kind' in source ? source.kind : undefined) {
+    case 'bytes':
+      return bytes instanceof Uint8Array;
+    case 'blob':
+      return blob instanceof Blob;
+    case 'path':
+      return typeof path === 'string';
+    case 'file-url':
+      return typeof url === 'string';
+    case 'pixels':
+      return kind === 'image' && isPixels(pixels);
+    default:
+      return false;
+  }
+}
+
+function isPixels(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { width, height, data } = value as Partial<Pixels>;
+  if (!Number.isInteger(width) || !Number.isInteger(height)) return false;
+  return data instanceof Uint8Array && data.length === (width ?? 0) * (height ?? 0) * 3;
+}
+
+function isMatrix(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('shape' in value && 'data' in value)) return false;
+  return Array.isArray(value.shape) && value.shape.length === 2 && value.data instanceof Float32Array;
 }
 
 function shownType(item: unknown): string {

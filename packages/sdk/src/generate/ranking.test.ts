@@ -16,6 +16,7 @@ describe.skipIf(!referenceExists).each(testBackends)('scoring of candidates on $
     const { decoder, session, tokenizer } = await openReferenceLanguageModel(
       'multimodal',
       referenceConfig.llama,
+      backend,
     );
     const { prompt, image, candidates } = goldenGeneration().ranking;
     const elements = templateElements(tokenizer, prompt[0] ?? '', image.flatMap(goldenImageRows));

@@ -51,11 +51,11 @@ function taskOf(
     decoder,
     prompt: templateElements(tokenizer, prompt, rows),
     startId: bos,
-    maxNewTokens: Number(args.max_new_tokens),
+    maxNewTokens: args.max_new_tokens,
     rules: {
-      minLength: Number(args.min_length),
-      repetitionPenalty: Number(args.repetition_penalty),
-      noRepeatNgramSize: Number(args.no_repeat_ngram_size),
+      minLength: args.min_length,
+      repetitionPenalty: args.repetition_penalty,
+      noRepeatNgramSize: args.no_repeat_ngram_size,
       endId: eos,
       allowedAfter: choices && ((ids) => choices.allowedAfter(ids)),
     },
@@ -75,9 +75,9 @@ async function runsOf(model: Model, run: GoldenRun): Promise<readonly TokenRun[]
       }
       if (args.num_beams === 1) return [await makeTokens(task, chooseBest)];
       return searchBeams(task, {
-        numBeams: Number(args.num_beams),
-        lengthPenalty: Number(args.length_penalty),
-        numReturn: Number(args.num_captions),
+        numBeams: args.num_beams,
+        lengthPenalty: args.length_penalty,
+        numReturn: args.num_captions,
       });
     }),
   );

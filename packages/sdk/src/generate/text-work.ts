@@ -141,8 +141,9 @@ export class TextWork implements GenerationWork {
       const count = engine.rowsPerImage;
       if (sequence.length + count + 2 > engine.model.contextLength) return undefined;
       this.#flush();
-      const watch = (embedding: Float32Array, index: number): void =>
+      const watch = (embedding: Float32Array, index: number): void => {
         this.#record.embedding(index, embedding);
+      };
       const rows = await rollOutImage(sequence, [imageStart], count, { signal, watch });
       this.#record.image(await drawPicture(engine, rows, pictures, this.#record, signal));
       const last = rows.subarray((count - 1) * engine.width);
