@@ -1,15 +1,23 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { EmuError } from '@emu/program';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { GenerationEvent } from './generate/events.js';
-import { generateRules } from './generate/options.js';
+import { Engine } from './generate/engine.js';
+import { GenerationStream } from './generate/generation-stream.js';
+import { generateRules, pictureSettings, textSettings } from './generate/options.js';
 import { goldenGeneration } from './generate/reference-prompts.js';
 import { fastDevice } from './generate/test-devices.js';
+import { TextWork } from './generate/text-work.js';
 import { embedding, image } from './image/media.js';
 import { Emu, type GenerateOptions } from './node.js';
 import { referenceExists, referenceFloats, referencePath } from './testing/reference-data.js';
 import { expectGolden } from './testing/reference-model.js';
+import { convertCheckpoint } from './weights/convert.js';
 
 const dog = 'An image of a dog wearing a pair of glasses.';
 const cat = (): ReturnType<typeof image> => image(referencePath('inputs/image0.png'));
@@ -525,6 +533,41 @@ describe.skipIf(!referenceExists)('an instruction-tuned Emu', () => {
   });
 });
 
+describe.skipIf(!referenceExists)('text with pictures in it', () => {
+  it('comes in its order, and goes on after the picture', async () => {
+    await using emu = await Emu.fromPretrained(referencePath('checkpoint'), {
+      device: fastDevice,
+      dtype: 'f32',
+    });
+    const reader = {
+      readImage: () => Promise.reject(new Error()),
+      readFrames: () => Promise.reject(new Error()),
+    };
+    const engine = new Engine(emu.model, reader);
+    const { tokenizer } = emu.model.files;
+    const { imageStart } = tokenizer.specialTokens;
+    const elements = tokenizer.encode(dog);
+    // This model never writes [IMG] by itself; the only choice makes it.
+    const choices = [[400, imageStart, 500, 600]];
+    const settings = textSettings({ output: 'interleaved', maxNewTokens: 5 }, {}, () => []);
+    const pictures = pictureSettings({ ...tiny, safetyChecker: 'off' }, {}, engine.pictureSizes);
+    const work = new TextWork(engine, () => Promise.resolve(elements), { ...settings, choices }, pictures, 3);
+    const stream = new GenerationStream(work, {});
+    const kinds = (await eventsOf(stream)).map(({ type }) => type);
+    const steps = new Array<string>(5).fill('image-progress');
+    const rows = new Array<string>(8).fill('visual-embedding');
+    expect(kinds).toEqual(['started', 'text', ...rows, ...steps, 'image', 'text', 'text', 'finish']);
+    const { content, tokens, images, usage, finishReason } = await stream.result();
+    expect(tokens).toEqual([400, imageStart, 500, 600, 2]);
+    expect(content).toEqual([tokenizer.decode([400]), images[0], tokenizer.decode([500, 600])]);
+    expect({ finishReason, images: usage.images }).toEqual({ finishReason: 'stop', images: 1 });
+    // The picture is the one that the same text gives when a picture is asked for.
+    const start = [...elements, 400, imageStart];
+    const rolled = await engine.rollOut(start, undefined, undefined);
+    expect(images[0]?.embeddings.data).toEqual(rolled);
+  });
+});
+
 describe.skipIf(!referenceExists)('the life of an Emu', () => {
   const open = (): Promise<Emu> =>
     Emu.fromPretrained(referencePath('checkpoint'), { device: fastDevice, dtype: 'f32' });
@@ -564,6 +607,23 @@ describe.skipIf(!referenceExists)('the life of an Emu', () => {
     });
     await expect(opening).rejects.toThrow('not now');
     expect(new Set(seen)).toEqual(new Set(['load vision', 'load language']));
+  });
+
+  it('is the same from a converted folder', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'emu-converted-'));
+    try {
+      await convertCheckpoint({ from: referencePath('checkpoint'), to: folder, dtype: 'f32' });
+      const results = [];
+      for (const path of [referencePath('checkpoint'), folder]) {
+        await using emu = await Emu.fromPretrained(path, { device: fastDevice, dtype: 'f32', preload: [] });
+        const { text } = await emu.generate([cat(), dog], { maxNewTokens: 8 }).result();
+        const [picture] = await emu.imagine(dog, { ...tiny, seed: 2 }).images();
+        results.push({ text, picture, space: (await emu.encodeImages([cat()]))[0]?.space });
+      }
+      expect(results[1]).toEqual(results[0]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('says what is wrong with a path or an option', async () => {

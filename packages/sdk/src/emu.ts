@@ -302,7 +302,9 @@ export class Emu implements AsyncDisposable {
     options: GenerateOptions,
     pictures: PictureSettings | undefined,
   ): GenerationStream {
-    const settings = textSettings(options, this.#engine.configured);
+    const { tokenizer } = this.#model.files;
+    const encode = (choice: string): readonly number[] => tokenizer.encode(choice, { addBos: false });
+    const settings = textSettings(options, this.#engine.configured, encode);
     const seed = seedInUse(options.seed);
     return this.#start(new TextWork(this.#engine, elements, settings, pictures, seed), options);
   }

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
 import { nearestName } from './option-checks.js';
-import { configuredDefaults, pictureSettings, seedInUse, textSettings } from './options.js';
+import {
+  configuredDefaults,
+  pictureSettings,
+  seedInUse,
+  textSettings as settingsWith,
+  type GenerateOptions,
+} from './options.js';
+
+const textSettings = (call: GenerateOptions, configured: GenerateOptions) =>
+  settingsWith(call, configured, () => []);
 
 describe('defaults', () => {
   it('are the call, then generation_config.json, then those of the authors', () => {

@@ -144,7 +144,8 @@ export interface TextSettings {
   readonly repetitionPenalty: number;
   readonly noRepeatNgramSize: number;
   readonly stopSequences: readonly string[];
-  readonly choices: readonly string[] | undefined;
+  /** Token ids of each choice, without <s>. */
+  readonly choices: readonly (readonly number[])[] | undefined;
 }
 
 /** PictureOptions with every default filled in. */
@@ -201,10 +202,15 @@ export function configuredDefaults(generation: Readonly<Record<string, unknown>>
 }
 
 /**
- * Fills in what the caller left open: call > generation_config.json > the authors' defaults (emu-recipe, section 8).
+ * Fills in what the caller left open: call > generation_config.json > the defaults of the authors' `generate`
+ * (Emu1/models/modeling_emu.py:100-118). `encode` turns a choice into tokens.
  * @throws EmuError INVALID_OPTION for options that contradict each other.
  */
-export function textSettings(call: GenerateOptions, configured: GenerateOptions): TextSettings {
+export function textSettings(
+  call: GenerateOptions,
+  configured: GenerateOptions,
+  encode: (text: string) => readonly number[],
+): TextSettings {
   const { output = 'text' } = call;
   const settings = { ...configured, ...definedOnly(call) };
   const method = searchMethod(call, configured);
@@ -227,7 +233,7 @@ export function textSettings(call: GenerateOptions, configured: GenerateOptions)
     repetitionPenalty: settings.repetitionPenalty ?? 1,
     noRepeatNgramSize: settings.noRepeatNgramSize ?? 0,
     stopSequences: call.stopSequences ?? [],
-    choices: call.choices,
+    choices: call.choices?.map(encode),
   };
 }
 

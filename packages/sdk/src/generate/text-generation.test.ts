@@ -129,7 +129,7 @@ describe.skipIf(!referenceExists).each(testBackends)(
       expect(results.map(({ ids }) => model.tokenizer.decode(ids))).toEqual(run.text);
       for (const [index, score] of (run.sequences_scores ?? []).entries()) {
         // A sum of float32 logarithms: a few units in the last place of sums down to -211.
-        expect(Math.abs((results[index]?.score ?? NaN) - score)).toBeLessThan(1e-5 + 1e-6 * Math.abs(score));
+        expect(Math.abs((results[index]?.score ?? NaN) - score)).toBeLessThan(1e-4 + 1e-6 * Math.abs(score));
       }
     });
   },

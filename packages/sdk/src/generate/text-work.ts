@@ -86,8 +86,7 @@ export class TextWork implements GenerationWork {
     const { tokenizer } = this.engine.model.files;
     const { bos, eos } = tokenizer.specialTokens;
     const { choices, minNewTokens, repetitionPenalty, noRepeatNgramSize } = this.settings;
-    const encoded = choices?.map((choice) => tokenizer.encode(choice, { addBos: false }));
-    const trie = encoded && new TokenTrie(encoded, eos);
+    const trie = choices && new TokenTrie(choices, eos);
     return {
       decoder,
       prompt,
