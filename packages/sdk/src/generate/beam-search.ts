@@ -120,9 +120,19 @@ function branch(beams: readonly Beam[], next: readonly Candidate[]): readonly Se
     if (!next.some(({ beam }) => beam.sequence === sequence)) sequence.close();
   }
   const taken = new Set<Sequence>();
-  return next.map(({ beam: { sequence } }) => {
-    if (taken.has(sequence)) return sequence.fork();
-    taken.add(sequence);
-    return sequence;
-  });
+  const forks: Sequence[] = [];
+  try {
+    return next.map(({ beam: { sequence } }) => {
+      if (!taken.has(sequence)) {
+        taken.add(sequence);
+        return sequence;
+      }
+      const fork = sequence.fork();
+      forks.push(fork);
+      return fork;
+    });
+  } catch (error) {
+    for (const fork of forks) fork.close(); // the caller closes only what it knows of
+    throw error;
+  }
 }
