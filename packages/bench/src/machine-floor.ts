@@ -19,3 +19,12 @@ export function machineFloor(threads: number): MachineFloor {
   }
   return JSON.parse(result.stdout) as MachineFloor;
 }
+
+/** The better of two measurements: what the machine did once it can do, whatever else kept it busy meanwhile. */
+export function betterFloor(a: MachineFloor, b: MachineFloor): MachineFloor {
+  return {
+    f32GigaflopsPerSecond: Math.max(a.f32GigaflopsPerSecond, b.f32GigaflopsPerSecond),
+    bf16GigaflopsPerSecond: Math.max(a.bf16GigaflopsPerSecond, b.bf16GigaflopsPerSecond),
+    gigabytesPerSecond: Math.max(a.gigabytesPerSecond, b.gigabytesPerSecond),
+  };
+}

@@ -1,7 +1,7 @@
 import { CpuBackend } from '@emu/native';
 
 import { unitOf, type BenchCase } from './bench-case.js';
-import { machineFloor, type MachineFloor } from './machine-floor.js';
+import { betterFloor, machineFloor, type MachineFloor } from './machine-floor.js';
 import { kernelCases } from './kernel-cases.js';
 import { modelCases } from './model-cases.js';
 import { prepareCase } from './measure.js';
@@ -98,7 +98,7 @@ function print(line: Line, json: boolean): void {
 const options = parse(process.argv.slice(2));
 const backend = new CpuBackend();
 const { threads, instructionSet } = backend.describe();
-const floor = machineFloor(threads);
+let floor = betterFloor(machineFloor(threads), machineFloor(threads));
 process.stderr.write(
   `${threads} threads, ${instructionSet}; floor: ${floor.f32GigaflopsPerSecond.toFixed(0)} GFLOP/s f32, ` +
     `${floor.bf16GigaflopsPerSecond.toFixed(0)} bf16, ${floor.gigabytesPerSecond.toFixed(0)} GB/s\n`,
@@ -109,6 +109,7 @@ const cases = [...kernelCases(), ...(await modelCases())];
 for (const benchCase of cases) {
   if (options.suite !== undefined && benchCase.suite !== options.suite) continue;
   if (!benchCase.name.includes(options.only)) continue;
+  floor = betterFloor(floor, machineFloor(threads));
   for (const line of await measureCase(benchCase, backend, peers, floor)) print(line, options.json);
 }
 for (const peer of peers) peer.close();
