@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { fastDevice } from './generate/test-devices.js';
+import { fastDevice } from './testing/generation-devices.js';
 import { image } from './image/media.js';
 import { Emu } from './node.js';
 import { referenceExists, referencePath } from './testing/reference-data.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { image } from './image/media.js';
-import { testDevices } from './generate/test-devices.js';
+import { testDevices } from './testing/generation-devices.js';
 import { Emu } from './node.js';
 import {
   referenceExists,

@@ -9,7 +9,7 @@ import {
   goldenImageRows,
   openReferenceLanguageModel,
   templateElements,
-} from './reference-prompts.js';
+} from '../testing/reference-prompts.js';
 
 describe.skipIf(!referenceExists).each(testBackends)('scoring of candidates on $name', ({ backend }) => {
   it.each([1, 2])('gives the authors losses and order with %d segments', async (segments) => {

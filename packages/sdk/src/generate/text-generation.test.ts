@@ -14,7 +14,7 @@ import {
   openReferenceLanguageModel,
   templateElements,
   type GoldenRun,
-} from './reference-prompts.js';
+} from '../testing/reference-prompts.js';
 import type { Decoder } from './step.js';
 import { chooseBest, makeTokens } from './token-loop.js';
 import type { TokenRun, TokenTask } from './token-run.js';

@@ -11,7 +11,7 @@ import {
   goldenImageRows,
   openReferenceLanguageModel,
   templateElements,
-} from './reference-prompts.js';
+} from '../testing/reference-prompts.js';
 import { Sequence } from './sequence.js';
 import type { Decoder, Element } from './step.js';
 import { logitsOf, makeTokens, chooseBest } from './token-loop.js';

@@ -1,4 +1,4 @@
-import { testBackends } from '../testing/backends.js';
+import { testBackends } from './backends.js';
 import { devices, type Device } from '../node-device.js';
 
 /** The devices that tests of the whole SDK run on: those whose backend is built. */

@@ -2,13 +2,13 @@ import { ReferenceBackend, type Backend, type Session } from '@emu/program';
 
 import type { LlamaConfig } from '../models/config.js';
 import { decoderProgram, type CacheConfig } from '../models/decoder.js';
-import { referenceConfig } from '../testing/reference-config.js';
-import { referenceFloats, referenceJson, referencePath } from '../testing/reference-data.js';
+import { referenceConfig } from './reference-config.js';
+import { referenceFloats, referenceJson, referencePath } from './reference-data.js';
 import { EmuTokenizer } from '../tokenizer/index.js';
 import { readTokenizer } from '../tokenizer/read-tokenizer-node.js';
 import { openTensorFile } from '../weights/open.js';
 import { readTensor } from '../weights/read-tensor.js';
-import { Decoder, type Element } from './step.js';
+import { Decoder, type Element } from '../generate/step.js';
 
 /* The authors' prompts and language models, for tests of generation below the Emu class. */
 
