@@ -8,7 +8,16 @@ namespace {
 
 // Phases follow each other within microseconds, so a worker looks for the next one for about that long before
 // it sleeps. Bounded, because the JavaScript thread needs a core too.
-constexpr int kSpins = 20000;
+constexpr int kSpins = 4000;
+
+// The number of a task that nobody may take.
+constexpr uint32_t kClosed = 0xffffffffu;
+
+constexpr uint64_t MakeTicket(uint32_t generation, uint32_t task) {
+  return static_cast<uint64_t>(generation) << 32 | task;
+}
+
+constexpr uint32_t Generation(uint64_t ticket) { return static_cast<uint32_t>(ticket >> 32); }
 
 inline void Pause() {
 #if defined(__x86_64__)
@@ -32,23 +41,22 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::Run(int64_t tasks, Task task, void* context) {
-  if (tasks <= 1 || workers_.empty()) {
+  if (tasks <= 1 || workers_.empty() || tasks >= kClosed) {
     for (int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;
   }
-  task_ = task;
-  context_ = context;
-  tasks_ = tasks;
-  next_task_.store(0, std::memory_order_relaxed);
-  busy_workers_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
-  }
-  wake_.notify_all();
-  TakeTasks(0);
-  for (int spin = 0; busy_workers_.load(std::memory_order_acquire) != 0; ++spin) {
-    // A worker that the scheduler took off its core must be able to come back.
+  const uint32_t generation = Generation(ticket_.load(std::memory_order_relaxed)) + 1;
+  // Closed first: nobody may combine the old ticket with the new job.
+  ticket_.store(MakeTicket(generation, kClosed));
+  task_.store(task);
+  context_.store(context);
+  tasks_.store(static_cast<uint32_t>(tasks));
+  finished_.store(0);
+  ticket_.store(MakeTicket(generation, 0));
+  WakeSleepers();
+  TakeTasks(generation, 0);
+  for (int spin = 0; finished_.load(std::memory_order_acquire) != tasks; ++spin) {
+    // A thread that the scheduler took off its core in the middle of a task must be able to come back.
     if (spin < kSpins) {
       Pause();
     } else {
@@ -57,31 +65,49 @@ void ThreadPool::Run(int64_t tasks, Task task, void* context) {
   }
 }
 
-void ThreadPool::TakeTasks(int thread) {
+void ThreadPool::TakeTasks(uint32_t generation, int thread) {
+  Ticket ticket = ticket_.load();
   for (;;) {
-    const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
-    task_(context_, task, thread);
+    const uint32_t task = static_cast<uint32_t>(ticket);
+    if (Generation(ticket) != generation || task >= tasks_.load()) return;
+    const Task run = task_.load();
+    void* const context = context_.load();
+    // Succeeds only while the job is still the one just read.
+    if (!ticket_.compare_exchange_weak(ticket, ticket + 1)) continue;
+    run(context, task, thread);
+    finished_.fetch_add(1, std::memory_order_release);
+    ticket = ticket_.load();
   }
 }
 
-bool ThreadPool::AwaitGeneration(uint64_t seen) {
+void ThreadPool::WakeSleepers() {
+  if (sleepers_.load() == 0) return;
+  // The lock orders this after a worker's last look at the ticket.
+  { std::lock_guard<std::mutex> lock(mutex_); }
+  wake_.notify_all();
+}
+
+bool ThreadPool::AwaitGeneration(uint32_t seen, uint32_t* found) {
+  const auto has_news = [&] {
+    const Ticket ticket = ticket_.load();
+    *found = Generation(ticket);
+    return *found != seen && static_cast<uint32_t>(ticket) != kClosed;
+  };
   for (int spin = 0; spin < kSpins; ++spin) {
-    if (generation_.load(std::memory_order_acquire) != seen) return true;
+    if (has_news()) return true;
+    if (stopping_.load(std::memory_order_relaxed)) return false;
     Pause();
   }
   std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait(lock, [&] { return stopping_ || generation_.load(std::memory_order_acquire) != seen; });
-  return generation_.load(std::memory_order_acquire) != seen;
+  sleepers_.fetch_add(1);
+  wake_.wait(lock, [&] { return stopping_ || has_news(); });
+  sleepers_.fetch_sub(1);
+  return !stopping_;
 }
 
 void ThreadPool::Work(int thread) {
-  uint64_t seen = 0;
-  while (AwaitGeneration(seen)) {
-    ++seen;
-    TakeTasks(thread);
-    busy_workers_.fetch_sub(1, std::memory_order_release);
-  }
+  uint32_t seen = 0;
+  while (AwaitGeneration(seen, &seen)) TakeTasks(seen, thread);
 }
 
 int AvailableCores() {

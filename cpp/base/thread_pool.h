@@ -26,20 +26,26 @@ class ThreadPool {
   void Run(int64_t tasks, Task task, void* context);
 
  private:
+  // A generation (one per Run) in the upper half and the next task's number in the lower, so that a thread
+  // that comes late can never take a task of another Run.
+  using Ticket = uint64_t;
+
   void Work(int thread);
-  void TakeTasks(int thread);
-  bool AwaitGeneration(uint64_t seen);
+  void TakeTasks(uint32_t generation, int thread);
+  bool AwaitGeneration(uint32_t seen, uint32_t* found);
+  void WakeSleepers();
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int64_t> next_task_{0};
-  std::atomic<int> busy_workers_{0};
+  std::atomic<int> sleepers_{0};
   std::atomic<bool> stopping_{false};
-  Task task_ = nullptr;
-  void* context_ = nullptr;
-  int64_t tasks_ = 0;
+  std::atomic<Ticket> ticket_{0};
+  std::atomic<int64_t> finished_{0};
+  // Of the current Run; written while the ticket is closed.
+  std::atomic<Task> task_{nullptr};
+  std::atomic<void*> context_{nullptr};
+  std::atomic<uint32_t> tasks_{0};
 };
 
 // Cores this process may use: the scheduler's affinity and the control group's quota, at least 1.
