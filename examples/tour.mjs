@@ -82,9 +82,9 @@ async function tour(emu) {
   );
   console.log(`Written: ${here(picture)}, ${here(blend)}`);
   console.log(`\nNext:
-  node packages/cli/dist/main.js caption --model ${here(model)} ${here(photograph)}
-  node packages/cli/dist/main.js imagine --model ${here(model)} "a red circle above a blue square" -o circle.png
-  node packages/cli/dist/main.js doctor`);
+  npx emu caption --model ${here(model)} ${here(photograph)}
+  npx emu imagine --model ${here(model)} "a red circle above a blue square" -o circle.png
+  npx emu doctor`);
 }
 
 try {

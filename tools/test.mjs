@@ -15,7 +15,29 @@ function command(name, file, args) {
     name,
     run() {
       const result = spawnSync(file, args, { cwd: root, stdio: ['ignore', 2, 2] });
-      return result.status === 0 ? { passed: 1, failed: 0, skipped: 0 } : { passed: 0, failed: 1, skipped: 0 };
+      return result.status === 0
+        ? { passed: 1, failed: 0, skipped: 0 }
+        : { passed: 0, failed: 1, skipped: 0 };
+    },
+  };
+}
+
+/** A script whose last line is "N passed, N failed", perhaps with ", N skipped". */
+function counted(name, file, args) {
+  return {
+    name,
+    run() {
+      const result = spawnSync(file, args, {
+        cwd: root,
+        stdio: ['ignore', 'pipe', 2],
+        encoding: 'utf8',
+        maxBuffer: 1 << 28,
+      });
+      process.stderr.write(result.stdout);
+      const line = /(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$/.exec(result.stdout);
+      if (line === null) return { passed: 0, failed: 1, skipped: 0 };
+      const [passed, failed, skipped] = line.slice(1).map((digits) => Number(digits ?? 0));
+      return { passed, failed: result.status === 0 ? failed : Math.max(failed, 1), skipped };
     },
   };
 }
@@ -39,7 +61,10 @@ function vitestCounts(report, status) {
   } catch {
     return { passed: 0, failed: 1, skipped: 0 };
   }
-  const failed = counts.numFailedTests + counts.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+  const failed =
+    counts.numFailedTests +
+    counts.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0)
+      .length;
   // A run that ends badly without a failed test, on an unhandled error say, has failed all the same.
   return {
     passed: counts.numPassedTests,
@@ -61,7 +86,11 @@ function ctest(name, buildDirectory, options) {
         console.error(error.message);
         return { passed: 0, failed: 1, skipped: 0 };
       }
-      const result = spawnSync('ctest', ['--output-on-failure', '-j', String(availableParallelism())], { cwd: directory, encoding: 'utf8', maxBuffer: 1 << 28 });
+      const result = spawnSync('ctest', ['--output-on-failure', '-j', String(availableParallelism())], {
+        cwd: directory,
+        encoding: 'utf8',
+        maxBuffer: 1 << 28,
+      });
       process.stderr.write(result.stdout);
       const line = /(\d+) tests failed out of (\d+)/.exec(result.stdout);
       if (line === null) return { passed: 0, failed: 1, skipped: 0 };
@@ -80,6 +109,9 @@ const suites = [
   vitest('native', 'packages/native'),
   vitest('sdk', 'packages/sdk'),
   vitest('cli', 'packages/cli'),
+  counted('examples', 'node', ['tools/examples-test.mjs']),
+  counted('readme', 'node', ['tools/readme-test.mjs']),
+  counted('pack', 'node', ['tools/pack-test.mjs']),
 ];
 
 function main() {
@@ -103,7 +135,9 @@ function main() {
     const counts = suite.run();
     for (const key of Object.keys(total)) total[key] += counts[key];
     const seconds = ((Date.now() - start) / 1000).toFixed(0);
-    console.log(`${suite.name.padEnd(16)} ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`);
+    console.log(
+      `${suite.name.padEnd(16)} ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`,
+    );
   }
   rmSync(scratch, { recursive: true, force: true });
   console.log(`${total.passed} passed, ${total.failed} failed`);
