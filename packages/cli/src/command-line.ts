@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 
+import { addCompletion } from './commands/completion.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEnvironment } from './commands/environment.js';
 import { addGeneration } from './commands/generation.js';
@@ -37,6 +38,7 @@ export function commandLine(terminal: Terminal): Command {
   addSpeed(program, terminal);
   addDoctor(program, terminal);
   addEnvironment(program, terminal);
+  addCompletion(program, terminal);
   // Subcommands do not inherit these.
   for (const command of everyCommand(program)) {
     command.exitOverride().configureOutput(program.configureOutput());
@@ -59,13 +61,14 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
       outcome.status = exitStatusOf(action);
     });
     if (args.length === 0) {
-      program.outputHelp();
+      program.outputHelp({ error: true });
       return usageExit;
     }
     await program.parseAsync([...args], { from: 'user' });
     return outcome.status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExit;
-    return reportFailure(error, terminal, args.includes('--json'));
+    const json = args.includes('--json') || terminal.environment['EMU_LOG'] === 'json';
+    return reportFailure(error, terminal, json);
   }
 }

@@ -1,3 +1,4 @@
+import { nearestName } from '@emu/sdk';
 import { InvalidArgumentError, type Command } from 'commander';
 
 import { ProgressDisplay, progressModes, type ProgressMode } from './progress.js';
@@ -59,8 +60,10 @@ export function commandContext(terminal: Terminal, flags: CommonFlags): CommandC
 export function oneOf<T extends string>(values: readonly T[]): (value: string) => T {
   return (value) => {
     const found = values.find((candidate) => candidate === value);
-    if (found === undefined) throw new InvalidArgumentError(`It must be one of ${values.join(', ')}.`);
-    return found;
+    if (found !== undefined) return found;
+    const nearest = nearestName(value, values);
+    const guess = nearest === undefined ? '' : `Did you mean ${nearest}? `;
+    throw new InvalidArgumentError(`${guess}It must be one of ${values.join(', ')}.`);
   };
 }
 
@@ -69,6 +72,18 @@ export function number(value: string): number {
   const parsed = Number(value);
   if (value.trim() === '' || Number.isNaN(parsed)) throw new InvalidArgumentError('It must be a number.');
   return parsed;
+}
+
+/** A parser of seeds: whole numbers of up to 64 bits. Which are accepted is the SDK's to say. */
+export function seedNumber(value: string): number | bigint {
+  if (!/^\d+$/.test(value)) throw new InvalidArgumentError('It must be a whole number, 0 or above.');
+  const parsed = Number(value);
+  return Number.isSafeInteger(parsed) ? parsed : BigInt(value);
+}
+
+/** A seed as JSON has it: a number, or a text where a number would lose digits. */
+export function seedJson(seed: number | bigint): number | string {
+  return typeof seed === 'bigint' && seed > BigInt(Number.MAX_SAFE_INTEGER) ? seed.toString() : Number(seed);
 }
 
 /** A parser of lists: `a,b,c`. */

@@ -1,3 +1,5 @@
+import { nearestName } from '@emu/sdk';
+
 import type { Terminal } from './terminal.js';
 
 export interface EnvironmentVariable {
@@ -17,7 +19,7 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     means: 'instruction set of the kernels: portable, avx2, avx512, avx512bf16',
     byDefault: 'the best this machine has',
   },
-  { name: 'EMU_LOG', means: 'log format: text or json', byDefault: 'text' },
+  { name: 'EMU_LOG', means: 'form of errors on stderr: text or json', byDefault: 'text' },
   {
     name: 'EMU_OFFLINE',
     means: '1 forbids every download; nothing downloads unless asked to',
@@ -34,12 +36,19 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
 
 /** One line per unknown EMU_ variable, so that a typing error does not pass in silence. */
 export function warnUnknownVariables({ environment, stderr }: Terminal): void {
-  const known = new Set(environmentVariables.map((variable) => variable.name));
+  const known = environmentVariables.map((variable) => variable.name);
   for (const name of Object.keys(environment)) {
-    if (name.startsWith('EMU_') && !known.has(name)) {
-      stderr.write(
-        `emu: the environment variable ${name} is unknown; \`emu env\` lists those that are read\n`,
-      );
-    }
+    if (!name.startsWith('EMU_') || known.includes(name)) continue;
+    const nearest = nearestName(name, known);
+    const guess = nearest === undefined ? '' : `did you mean ${nearest}? `;
+    stderr.write(
+      `emu: the environment variable ${name} is unknown; ${guess}\`emu env\` lists those that are read\n`,
+    );
   }
+}
+
+/** The value of a variable; one that is set to nothing counts as absent. */
+export function environmentValue({ environment }: Terminal, name: string): string | undefined {
+  const value = environment[name];
+  return value === undefined || value.trim() === '' ? undefined : value;
 }

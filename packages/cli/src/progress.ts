@@ -21,6 +21,8 @@ const barWidth = 24;
 export class ProgressDisplay {
   readonly #terminal: Terminal;
   readonly #mode: Exclude<ProgressMode, 'auto'>;
+  #phase: string | undefined;
+  #phaseShown = false;
   #lastMs = -Infinity;
   #barShown = false;
 
@@ -30,17 +32,7 @@ export class ProgressDisplay {
   }
 
   show(report: ProgressReport): void {
-    const now = performance.now();
-    const done = report.completed >= report.total;
-    const interval = this.#mode === 'plain' ? plainIntervalMs : barIntervalMs;
-    if (this.#mode === 'none' || (!done && now - this.#lastMs < interval)) return;
-    // Work that ends before the first line was due needs no line.
-    if (this.#mode === 'plain' && this.#lastMs === -Infinity && !done) {
-      this.#lastMs = now;
-      return;
-    }
-    if (this.#mode === 'plain' && done && this.#lastMs === -Infinity) return;
-    this.#lastMs = now;
+    if (this.#mode === 'none' || !this.#isDue(report)) return;
     const { stderr } = this.#terminal;
     if (this.#mode === 'json') writeJson(stderr, { type: 'progress', ...report });
     else if (this.#mode === 'plain') stderr.write(`${progressText(report)}\n`);
@@ -50,11 +42,28 @@ export class ProgressDisplay {
     }
   }
 
+  #isDue({ phase, completed, total }: ProgressReport): boolean {
+    const now = performance.now();
+    const isPlain = this.#mode === 'plain';
+    if (phase !== this.#phase) {
+      this.#phase = phase;
+      this.#phaseShown = false;
+      // The first plain line of a phase is due after its interval, the first of the others at once.
+      this.#lastMs = isPlain ? now : -Infinity;
+    }
+    const isDone = completed >= total;
+    const isDue = now - this.#lastMs >= (isPlain ? plainIntervalMs : barIntervalMs);
+    // Work that ends before the first plain line was due needs no line.
+    if (!isDue && !(isDone && (!isPlain || this.#phaseShown))) return false;
+    this.#lastMs = now;
+    this.#phaseShown = true;
+    return true;
+  }
+
   /** Takes the bar away, so that other lines can follow. */
   clear(): void {
     if (this.#barShown) this.#terminal.stderr.write('\r\u001b[K');
     this.#barShown = false;
-    this.#lastMs = -Infinity;
   }
 }
 

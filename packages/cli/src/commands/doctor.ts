@@ -7,6 +7,7 @@ import { openModelFolder } from '@emu/sdk/weights';
 import type { Command } from 'commander';
 
 import { commandContext, withCommonFlags, type CommonFlags } from '../context.js';
+import { environmentValue } from '../environment.js';
 import { endWith } from '../exit-status.js';
 import { bytesText } from '../progress.js';
 import type { Terminal } from '../terminal.js';
@@ -20,7 +21,8 @@ interface Finding {
   readonly fix: string;
 }
 
-const failedExit = 4;
+const machineExit = 4;
+const badModelExit = 3;
 
 export function addDoctor(program: Command, terminal: Terminal): void {
   withCommonFlags(program.command('doctor'))
@@ -30,13 +32,15 @@ export function addDoctor(program: Command, terminal: Terminal): void {
     .action(async (flags: CommonFlags & { model?: string }, command: Command) => {
       const { result } = commandContext(terminal, flags);
       const findings = [runtime(), binary(), memory(), gpu(), ffmpeg()];
-      const model = flags.model ?? terminal.environment['EMU_MODEL'];
+      const model = flags.model ?? environmentValue(terminal, 'EMU_MODEL');
       if (model !== undefined) findings.push(await modelFolder(model));
       for (const finding of findings) {
         const fix = finding.fix === '' ? '' : `  -> ${finding.fix}`;
         result(finding, `${finding.verdict.padEnd(8)} ${finding.check.padEnd(8)} ${finding.reason}${fix}`);
       }
-      if (findings.some(({ verdict }) => verdict === 'failure')) endWith(command, failedExit);
+      const failed = findings.filter(({ verdict }) => verdict === 'failure');
+      if (failed.length === 0) return;
+      endWith(command, failed.every(({ check }) => check === 'model') ? badModelExit : machineExit);
     });
 }
 

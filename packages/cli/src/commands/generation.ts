@@ -1,11 +1,20 @@
 import { createInterface } from 'node:readline';
 
-import { image, video, type ChatMessage, type Emu, type GenerationStream } from '@emu/sdk';
+import {
+  EmuError,
+  image,
+  video,
+  type ChatMessage,
+  type Emu,
+  type GenerationEvent,
+  type GenerationStream,
+} from '@emu/sdk';
 import type { Command } from 'commander';
 
-import { commandContext, withCommonFlags, type CommandContext } from '../context.js';
+import { commandContext, seedJson, withCommonFlags, type CommandContext } from '../context.js';
+import { reportFailure } from '../failure.js';
 import { writeJson, type Terminal } from '../terminal.js';
-import { openModel, promptHelp, promptItems, withModel, withModelFlags } from './model-flags.js';
+import { promptHelp, promptItems, withModel, withModelFlags } from './model-flags.js';
 import { textOptions, withTextFlags, type TextFlags } from './text-flags.js';
 
 export function addGeneration(program: Command, terminal: Terminal): void {
@@ -18,8 +27,9 @@ export function addGeneration(program: Command, terminal: Terminal): void {
     )
     .action(async (prompt: readonly string[], flags: TextFlags) => {
       const context = commandContext(terminal, flags);
-      await withModel(context, flags, async (emu) =>
-        showText(context, emu.generate(await promptItems(prompt), textOptions(flags, terminal.signal))),
+      const items = await promptItems(prompt);
+      await withModel(context, flags, (emu) =>
+        showText(context, emu.generate(items, textOptions(flags, terminal.signal))),
       );
     });
 
@@ -60,12 +70,7 @@ export function addGeneration(program: Command, terminal: Terminal): void {
     )
     .action(async (flags: TextFlags & { system?: string }) => {
       const context = commandContext(terminal, flags);
-      const emu = await openModel(context, flags);
-      try {
-        await chat(context, emu, flags);
-      } finally {
-        await emu.dispose();
-      }
+      await withModel(context, flags, (emu) => chat(context, emu, flags));
     });
 }
 
@@ -75,21 +80,16 @@ export async function showText(context: CommandContext, stream: GenerationStream
   let text = '';
   for await (const event of stream) {
     if (event.type === 'text') text += event.text;
-    if (context.json) writeJson(stdout, withoutArrays(event));
+    if (context.json) writeJson(stdout, eventLine(event));
     else if (event.type === 'text') stdout.write(event.text);
   }
   if (!context.json) stdout.write('\n');
   return text;
 }
 
-/** Numbers of typed arrays are data for files, not for lines of JSON; bigints are written as text. */
-function withoutArrays(event: object): object {
-  return Object.fromEntries(
-    Object.entries(event).map(([key, value]) => {
-      if (ArrayBuffer.isView(value)) return [key, Array.from(value as Float32Array)];
-      return [key, typeof value === 'bigint' ? value.toString() : (value as unknown)];
-    }),
-  );
+/** An event as a line of JSON. Text generation makes no arrays; the one value JSON lacks is a long seed. */
+function eventLine(event: GenerationEvent): object {
+  return 'seed' in event ? { ...event, seed: seedJson(event.seed) } : event;
 }
 
 async function chat(
@@ -98,23 +98,48 @@ async function chat(
   flags: TextFlags & { system?: string },
 ): Promise<void> {
   const { terminal } = context;
+  // A model without roles is told of at once, not at the first message.
+  if (emu.model.files.tokenizer.specialTokens.user === undefined) {
+    throw new EmuError(
+      'CAPABILITY_MISSING',
+      `[chat] ${emu.model.files.name} is not instruction-tuned: it has no [USER] token`,
+      {
+        hint: 'Use `emu generate` or `emu ask`, or name the instruction-tuned model.',
+      },
+    );
+  }
   const messages: ChatMessage[] =
     flags.system === undefined ? [] : [{ role: 'system', content: flags.system }];
-  let media: (ReturnType<typeof image> | ReturnType<typeof video>)[] = [];
+  let media: NonNullable<ReturnType<typeof mediaOfLine>>[] = [];
   const prompt = (): void => {
     if (terminal.isInteractive && !context.json) terminal.stderr.write('> ');
   };
   prompt();
-  for await (const line of createInterface({ input: terminal.stdin })) {
+  // The signal closes the input: without it, Ctrl-C would wait for the next line.
+  for await (const line of createInterface({ input: terminal.stdin, signal: terminal.signal })) {
     terminal.signal.throwIfAborted();
-    if (line.startsWith('@image:')) media.push(image(line.slice('@image:'.length)));
-    else if (line.startsWith('@video:')) media.push(video(line.slice('@video:'.length)));
-    else if (line.trim() !== '') {
-      messages.push({ role: 'user', content: [...media, line] });
-      media = [];
-      const answer = await showText(context, emu.chat(messages, textOptions(flags, terminal.signal)));
-      messages.push({ role: 'assistant', content: answer });
+    try {
+      const medium = mediaOfLine(line);
+      if (medium !== undefined) media.push(medium);
+      else if (line.trim() !== '') {
+        const question = { role: 'user', content: [...media, line] } as const;
+        media = [];
+        const options = textOptions(flags, terminal.signal);
+        const answer = await showText(context, emu.chat([...messages, question], options));
+        messages.push(question, { role: 'assistant', content: answer });
+      }
+    } catch (error) {
+      // A person can try again; a script must not go on as if it had been answered.
+      if (!terminal.isInteractive || terminal.signal.aborted) throw error;
+      reportFailure(error, terminal, context.json);
     }
     prompt();
   }
+  terminal.signal.throwIfAborted();
+}
+
+function mediaOfLine(line: string): ReturnType<typeof image> | ReturnType<typeof video> | undefined {
+  if (line.startsWith('@image:')) return image(line.slice('@image:'.length));
+  if (line.startsWith('@video:')) return video(line.slice('@video:'.length));
+  return undefined;
 }

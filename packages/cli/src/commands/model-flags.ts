@@ -1,10 +1,14 @@
 import { readFile } from 'node:fs/promises';
 
-import { Emu, EmuError, image, video, type Device, type PromptItem } from '@emu/sdk';
+import { devices, Emu, EmuError, image, video, type Device, type PromptItem } from '@emu/sdk';
 import type { Command } from 'commander';
 
 import type { CommandContext, CommonFlags } from '../context.js';
 import { number, oneOf } from '../context.js';
+import { environmentValue } from '../environment.js';
+import type { Terminal } from '../terminal.js';
+
+const dtypes = ['auto', 'f32', 'bf16'] as const;
 
 /** Flags of commands that load a model. */
 export interface ModelFlags extends CommonFlags {
@@ -18,15 +22,11 @@ export interface ModelFlags extends CommonFlags {
 export function withModelFlags(command: Command): Command {
   return command
     .option('--model <dir>', 'model folder (default: EMU_MODEL)')
-    .option(
-      '--device <name>',
-      'cpu or reference (default: EMU_DEVICE, else cpu)',
-      oneOf(['cpu', 'reference']),
-    )
+    .option('--device <name>', 'cpu or reference (default: EMU_DEVICE, else cpu)', oneOf(devices))
     .option(
       '--dtype <name>',
       'dtype of the matrices in memory (default: EMU_DTYPE, else auto)',
-      oneOf(['auto', 'f32', 'bf16']),
+      oneOf(dtypes),
     )
     .option(
       '--threads <number>',
@@ -41,36 +41,47 @@ export function withModelFlags(command: Command): Command {
 }
 
 /** Opens the model that flags and environment name: flag, then EMU_ variable, then default. */
-export async function openModel(context: CommandContext, flags: ModelFlags): Promise<Emu> {
-  const { environment, signal } = context.terminal;
-  const path = flags.model ?? environment['EMU_MODEL'];
+async function openModel(context: CommandContext, flags: ModelFlags): Promise<Emu> {
+  const { terminal } = context;
+  const path = flags.model ?? environmentValue(terminal, 'EMU_MODEL');
   if (path === undefined) {
     throw new EmuError('INVALID_OPTION', '[emu] no model was named', {
       hint: 'Pass --model DIR or set EMU_MODEL.',
     });
   }
-  const threads = flags.threads ?? numberFrom('EMU_THREADS', environment['EMU_THREADS']);
-  const device = flags.device ?? environment['EMU_DEVICE'];
-  const dtype = flags.dtype ?? environment['EMU_DTYPE'];
-  // Values from the environment are checked where all options are: in fromPretrained.
+  const threads = flags.threads ?? numberFrom(terminal, 'EMU_THREADS');
+  const device = flags.device ?? oneFrom(terminal, 'EMU_DEVICE', devices);
+  const dtype = flags.dtype ?? oneFrom(terminal, 'EMU_DTYPE', dtypes);
   const emu = await Emu.fromPretrained(path, {
-    ...(device !== undefined && { device: device as Device }),
-    ...(dtype !== undefined && { dtype: dtype as 'auto' }),
+    ...(device !== undefined && { device }),
+    ...(dtype !== undefined && { dtype }),
     ...(threads !== undefined && { threads }),
     ...(flags.variant && { variant: flags.variant }),
     onProgress: (progress) => {
       context.progress.show(progress);
     },
-    signal,
+    signal: terminal.signal,
   });
   context.progress.clear();
   return emu;
 }
 
-function numberFrom(name: string, value: string | undefined): number | undefined {
+function oneFrom<T extends string>(terminal: Terminal, name: string, values: readonly T[]): T | undefined {
+  const value = environmentValue(terminal, name);
+  const found = values.find((candidate) => candidate === value);
+  if (value === undefined || found !== undefined) return found;
+  throw new EmuError(
+    'INVALID_OPTION',
+    `[emu] ${name} must be one of ${values.join(', ')}, got ${JSON.stringify(value)}`,
+    { details: { name, value } },
+  );
+}
+
+function numberFrom(terminal: Terminal, name: string): number | undefined {
+  const value = environmentValue(terminal, name);
   if (value === undefined) return undefined;
   const parsed = Number(value);
-  if (value.trim() !== '' && !Number.isNaN(parsed)) return parsed;
+  if (!Number.isNaN(parsed)) return parsed;
   throw new EmuError('INVALID_OPTION', `[emu] ${name} ${JSON.stringify(value)} is not a number`, {
     details: { name, value },
   });

@@ -1,20 +1,13 @@
 import { elementCount } from '@emu/program';
-import { checkpointComponents, type ComponentName } from '@emu/sdk/models';
-import {
-  compareTensors,
-  convertCheckpoint,
-  openModelFolder,
-  type ModelFolder,
-  type TensorFile,
-} from '@emu/sdk/weights';
+import { convertCheckpoint, openModelFolder, type ModelFolder, type TensorFile } from '@emu/sdk/weights';
 import type { Command } from 'commander';
 
 import { commandContext, number, oneOf, withCommonFlags, type CommonFlags } from '../context.js';
-import { endWith } from '../exit-status.js';
 import { bytesText } from '../progress.js';
 import type { Terminal } from '../terminal.js';
-
-type Variant = 'pretrain' | 'instruct';
+import { checkpointFiles, variantHelp, variants, type Variant } from './model-files.js';
+import { addModelList } from './model-list.js';
+import { addModelVerify } from './model-verify.js';
 
 interface InspectFlags extends CommonFlags {
   readonly variant?: Variant;
@@ -28,22 +21,19 @@ interface ConvertFlags extends CommonFlags {
   readonly maxShardBytes?: number;
 }
 
-const badModelExit = 3;
-
 export function addModel(program: Command, terminal: Terminal): void {
   const model = program.command('model').description('look at, check and convert checkpoints');
+  addModelList(model, terminal);
   addInspect(model, terminal);
   addConvert(model, terminal);
   addModelVerify(model, terminal);
 }
 
-const variantHelp = 'which model to take from a folder that has both: pretrain or instruct';
-
 function addInspect(model: Command, terminal: Terminal): void {
   withCommonFlags(model.command('inspect'))
     .argument('<dir>', 'model folder or checkpoint file')
     .description('show what a checkpoint holds, without loading it')
-    .option('--variant <name>', variantHelp, oneOf(['pretrain', 'instruct']))
+    .option('--variant <name>', variantHelp, oneOf(variants))
     .option('--tensors', 'list every tensor')
     .addHelpText('after', '\nExample:\n  emu model inspect checkpoint --tensors')
     .action(async (path: string, flags: InspectFlags) => {
@@ -51,7 +41,7 @@ function addInspect(model: Command, terminal: Terminal): void {
       const folder = await openModelFolder(path, flags.variant ? { variant: flags.variant } : {});
       const { layout, config, assumed } = folder;
       result({ path: folder.path, layout, config, assumed }, headline(folder));
-      for (const { name, file } of checkpoints(folder)) {
+      for (const { name, file } of checkpointFiles(folder)) {
         result({ component: name, ...totals(file) }, `${name.padEnd(14)} ${totalsText(file)}`);
         if (flags.tensors !== true) continue;
         for (const { name: tensor, dtype, shape } of file.entries.values()) {
@@ -72,25 +62,6 @@ function headline({ path, layout, config, assumed }: ModelFolder): string {
   if (assumed.length > 0)
     lines.push(`assumed        ${assumed.join(', ')} (not in the folder; published values)`);
   return lines.join('\n');
-}
-
-/** The checkpoint files of a folder, by component. */
-function checkpoints(
-  folder: ModelFolder,
-): readonly { readonly name: ComponentName; readonly file: TensorFile }[] {
-  const { visualDecoder, multimodal } = folder;
-  return [
-    { name: 'multimodal' as const, file: multimodal.file },
-    ...(visualDecoder
-      ? [
-          { name: 'unet' as const, file: visualDecoder.unet },
-          { name: 'vae' as const, file: visualDecoder.vae },
-        ]
-      : []),
-    ...(visualDecoder?.safetyChecker
-      ? [{ name: 'safetyChecker' as const, file: visualDecoder.safetyChecker }]
-      : []),
-  ];
 }
 
 function totals(file: TensorFile): {
@@ -120,7 +91,7 @@ function addConvert(model: Command, terminal: Terminal): void {
     .argument('<to>', 'folder to write')
     .description('write a checkpoint as safetensors in the Emu SDK layout; repeat the command to resume')
     .option('--dtype <name>', 'dtype of the matrices: f32 or bf16', oneOf(['f32', 'bf16']), 'bf16')
-    .option('--variant <name>', variantHelp, oneOf(['pretrain', 'instruct']))
+    .option('--variant <name>', variantHelp, oneOf(variants))
     .option('--lora-alpha <number>', 'scale of the adapters; a state dict does not hold it (16)', number)
     .option('--max-shard-bytes <number>', 'largest weights file (5e9)', number)
     .addHelpText('after', '\nExample:\n  emu model convert checkpoint models/emu --dtype bf16')
@@ -141,44 +112,5 @@ function addConvert(model: Command, terminal: Terminal): void {
       });
       if (kept.length > 0) note(`kept ${kept.length} files that an earlier run had finished`);
       result({ to, files, kept, bytes }, `${to}: ${files.length} files, ${bytesText(bytes)} of tensors`);
-    });
-}
-
-function addModelVerify(model: Command, terminal: Terminal): void {
-  withCommonFlags(model.command('verify'))
-    .argument('<dir>', 'model folder or checkpoint file')
-    .description('check that a checkpoint has exactly the tensors its configuration needs')
-    .option('--variant <name>', variantHelp, oneOf(['pretrain', 'instruct']))
-    .addHelpText(
-      'after',
-      '\nExample:\n  emu model verify checkpoint\n\nTo compare outputs with a reference, see `emu verify`.',
-    )
-    .action(async (path: string, flags: InspectFlags, command: Command) => {
-      const { result } = commandContext(terminal, flags);
-      const folder = await openModelFolder(path, flags.variant ? { variant: flags.variant } : {});
-      const files = new Map(checkpoints(folder).map(({ name, file }) => [name, file]));
-      let fits = true;
-      for (const { name, tensors, unused } of checkpointComponents(folder.config)) {
-        const file = files.get(name);
-        if (file === undefined) continue;
-        const mismatch = compareTensors(file, tensors, { ignored: unused });
-        const { missing, unexpected, misshaped } = mismatch;
-        const problems = missing.length + unexpected.length + misshaped.length;
-        fits &&= problems === 0;
-        const text =
-          problems === 0
-            ? `ok   ${name}: ${tensors.length} tensors`
-            : [
-                `BAD  ${name}: ${missing.length} missing, ${unexpected.length} unexpected, ${misshaped.length} mis-shaped`,
-                ...missing.map((tensor) => `  missing    ${tensor.name} [${tensor.shape.join(',')}]`),
-                ...unexpected.map((tensor) => `  unexpected ${tensor.name} [${tensor.shape.join(',')}]`),
-                ...misshaped.map(
-                  (tensor) =>
-                    `  mis-shaped ${tensor.name} [${tensor.found.join(',')}], needed [${tensor.needed.join(',')}]`,
-                ),
-              ].join('\n');
-        result({ component: name, ok: problems === 0, ...mismatch }, text);
-      }
-      if (!fits) endWith(command, badModelExit);
     });
 }

@@ -56,8 +56,9 @@ export function addScoring(program: Command, terminal: Terminal): void {
     )
     .action(async (prompt: readonly string[], flags: ScoreFlags) => {
       const context = commandContext(terminal, flags);
+      const items = await promptItems(prompt);
       await withModel(context, flags, async (emu) => {
-        const ranked = await emu.score(await promptItems(prompt), flags.candidate, {
+        const ranked = await emu.score(items, flags.candidate, {
           ...(flags.rankBy && { rankBy: flags.rankBy }),
           signal: terminal.signal,
         });

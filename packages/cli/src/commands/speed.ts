@@ -1,3 +1,4 @@
+import { EmuError } from '@emu/sdk';
 import type { Command } from 'commander';
 
 import { commandContext, number, withCommonFlags } from '../context.js';
@@ -10,6 +11,7 @@ interface SpeedFlags extends ModelFlags {
 }
 
 const promptWords = 64;
+const mostRepetitions = 1000;
 
 export function addSpeed(program: Command, terminal: Terminal): void {
   withModelFlags(withCommonFlags(program.command('bench')))
@@ -23,9 +25,20 @@ export function addSpeed(program: Command, terminal: Terminal): void {
     )
     .action(async (flags: SpeedFlags) => {
       const context = commandContext(terminal, flags);
+      for (const [flag, value] of [
+        ['--tokens', flags.tokens],
+        ['--steps', flags.steps],
+      ] as const) {
+        if (Number.isInteger(value) && value >= 1 && value <= mostRepetitions) continue;
+        throw new EmuError(
+          'INVALID_OPTION',
+          `[bench] ${flag} must be a whole number in 1..${mostRepetitions}, got ${value}`,
+          { details: { flag, value } },
+        );
+      }
       await withModel(context, flags, async (emu) => {
         const { signal } = terminal;
-        const prompt = 'a cat on a mat '.repeat(promptWords / 5);
+        const prompt = 'a cat on a mat '.repeat(Math.round(promptWords / 5));
         const report = (name: string, value: number, unit: string): void => {
           context.result({ name, value, unit }, `${name.padEnd(18)} ${value.toFixed(2)} ${unit}`);
         };

@@ -1,7 +1,7 @@
 import type { TextOptions } from '@emu/sdk';
 import { Option, type Command } from 'commander';
 
-import { number } from '../context.js';
+import { number, seedNumber } from '../context.js';
 import type { ModelFlags } from './model-flags.js';
 
 /** Flags that say how text is made; names and meanings are those of the SDK's TextOptions. */
@@ -17,7 +17,7 @@ export interface TextFlags extends ModelFlags {
   readonly noRepeatNgramSize?: number;
   readonly stop?: readonly string[];
   readonly choice?: readonly string[];
-  readonly seed?: number;
+  readonly seed?: number | bigint;
 }
 
 const numberFlags = [
@@ -30,13 +30,13 @@ const numberFlags = [
   ['--length-penalty <number>', 'beam scores are divided by length to this power (0)'],
   ['--repetition-penalty <number>', 'above 1 makes repetition less likely (1)'],
   ['--no-repeat-ngram-size <number>', 'no run of this many tokens comes twice (off)'],
-  ['--seed <number>', 'seed of what is drawn at random'],
 ] as const;
 
 export function withTextFlags(command: Command): Command {
   for (const [flags, description] of numberFlags)
     command.addOption(new Option(flags, description).argParser(number));
   return command
+    .option('--seed <number>', 'seed of what is drawn at random', seedNumber)
     .option('--stop <texts...>', 'end before the first of these texts')
     .option('--choice <texts...>', 'the answer is exactly one of these texts');
 }

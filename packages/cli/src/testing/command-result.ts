@@ -15,12 +15,14 @@ export async function commandResult(
     readonly environment?: Record<string, string>;
     readonly stdin?: string;
     readonly signal?: AbortSignal;
+    /** Called with everything that is written to stdout, as it comes. */
+    readonly onStdout?: (text: string) => void;
   } = {},
 ): Promise<CommandResult> {
   const stdout: string[] = [];
   const stderr: string[] = [];
   const status = await runCommandLine(args, {
-    stdout: collector(stdout),
+    stdout: collector(stdout, options.onStdout),
     stderr: collector(stderr),
     stdin: Readable.from([options.stdin ?? '']),
     isInteractive: false,
@@ -30,11 +32,24 @@ export async function commandResult(
   return { status, stdout: stdout.join(''), stderr: stderr.join('') };
 }
 
-function collector(chunks: string[]): Writable {
+function collector(chunks: string[], onText?: (text: string) => void): Writable {
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
       chunks.push(chunk.toString());
+      onText?.(chunk.toString());
       done();
     },
   });
+}
+
+/** The objects of JSON lines; fails on a line that is no JSON object. */
+export function jsonLines(text: string): readonly Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const value: unknown = JSON.parse(line);
+      if (typeof value !== 'object' || value === null) throw new Error(`not an object: ${line}`);
+      return value as Record<string, unknown>;
+    });
 }
