@@ -36,6 +36,14 @@ Status RowsOf(const WeightRequest& request, PackedRows* rows) {
   return {};
 }
 
+// Lets go of the pages that a weight was read from. Pieces are let go while they are read; but a read near a
+// border maps pages of the piece before it again.
+void ReleaseAll(const WeightRequest& request, const WeightSource& source, const MappedFile* file) {
+  if (file == nullptr) return;
+  const int64_t elements = Extent(request.type.shape, source.strides);
+  file->Release(request.byte_offset, elements * BytesPerElement(source.dtype));
+}
+
 }  // namespace
 
 Status Session::OpenFile(const std::string& path, std::shared_ptr<MappedFile>* out) {
@@ -104,34 +112,41 @@ Status Session::LoadWeight(const WeightRequest& request) {
     stored.bytes = 0;  // the system's page cache holds it, not we
     stored.file = file;
   } else {
-    EMU_RETURN_IF_ERROR(CopyPlain(request, source, &stored));
-    if (file != nullptr)
-      file->Release(request.byte_offset,
-                    request.type.shape.elements() * BytesPerElement(request.stored_dtype));
+    EMU_RETURN_IF_ERROR(CopyPlain(request, source, file.get(), &stored));
   }
   std::lock_guard<std::mutex> lock(mutex_);
   weights_.emplace(std::make_pair(request.name, request.layout), std::move(stored));
   return {};
 }
 
-Status Session::CopyPlain(const WeightRequest& request, const WeightSource& source, StoredTensor* stored) {
+Status Session::CopyPlain(const WeightRequest& request, const WeightSource& source, const MappedFile* file,
+                          StoredTensor* stored) {
   EMU_RETURN_IF_ERROR(Buffer::Allocate(request.type.bytes(), &stored->buffer));
   stored->data = stored->buffer->data();
   stored->bytes = stored->buffer->bytes();
   struct Job {
     const WeightRequest* request;
     const WeightSource* source;
+    const MappedFile* file;  // null unless what was read can be let go
     std::byte* out;
     int64_t elements;
-  } job = {&request, &source, stored->data, request.type.shape.elements()};
+  } job = {&request, &source, source.RowMajor(request.type.shape) ? file : nullptr, stored->data,
+           request.type.shape.elements()};
   const auto convert = [](void* context, int64_t task, int) {
     const Job& mine = *static_cast<const Job*>(context);
     const int64_t begin = task * kChunk;
+    const int64_t count = std::min(kChunk, mine.elements - begin);
     const DType dtype = mine.request->type.dtype;
-    mine.source->Read(mine.request->type.shape, begin, std::min(kChunk, mine.elements - begin), dtype,
+    mine.source->Read(mine.request->type.shape, begin, count, dtype,
                       mine.out + begin * BytesPerElement(dtype));
+    // Piece by piece: a table of embeddings can be larger than all that loading may need beyond the model.
+    if (mine.file != nullptr) {
+      const int64_t size = BytesPerElement(mine.source->dtype);
+      mine.file->Release(mine.request->byte_offset + begin * size, count * size);
+    }
   };
   pool_.Run((job.elements + kChunk - 1) / kChunk, convert, &job);
+  ReleaseAll(request, source, file);
   return {};
 }
 
@@ -195,7 +210,7 @@ Status Session::Pack(const WeightRequest& request, const WeightSource& source, c
     }
   };
   pool_.Run(PanelCount(isa_, rows.outputs), pack_panel, &job);
-  if (file != nullptr && !source.RowMajor(request.type.shape)) file->Release(0, file->bytes());
+  ReleaseAll(request, source, file);
   return {};
 }
 

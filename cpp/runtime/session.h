@@ -71,7 +71,8 @@ class Session {
   Status LocateSource(const WeightRequest& request, WeightSource* source, std::shared_ptr<MappedFile>* file);
   Status Pack(const WeightRequest& request, const WeightSource& source, const MappedFile* file,
               StoredTensor* stored);
-  Status CopyPlain(const WeightRequest& request, const WeightSource& source, StoredTensor* stored);
+  Status CopyPlain(const WeightRequest& request, const WeightSource& source, const MappedFile* file,
+                   StoredTensor* stored);
   const StoredTensor* FindWeight(const std::string& name, Layout layout) const;
 
   const Isa isa_;

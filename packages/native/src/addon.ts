@@ -61,7 +61,7 @@ let loaded: Addon | undefined;
  * @throws EmuError NATIVE_UNAVAILABLE that says what was tried, why each failed, and what to do.
  */
 export function loadAddon(): Addon {
-  loaded ??= firstThatLoads();
+  loaded ??= firstThatLoads(addonCandidates());
   return loaded;
 }
 
@@ -74,9 +74,13 @@ export function addonCandidates(): readonly string[] {
   ];
 }
 
-function firstThatLoads(): Addon {
+/**
+ * Loads the first candidate that can be loaded: package names or paths.
+ * @throws EmuError NATIVE_UNAVAILABLE with the reason of each.
+ */
+export function firstThatLoads(candidates: readonly string[]): Addon {
   const failures: string[] = [];
-  for (const candidate of addonCandidates()) {
+  for (const candidate of candidates) {
     try {
       return require(candidate) as Addon;
     } catch (error) {

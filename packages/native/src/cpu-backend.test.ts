@@ -4,7 +4,13 @@ import { CpuBackend } from './index.js';
 
 const backend = new CpuBackend();
 
-const load = (session: Session, name: string, shape: number[], values: number[], layout: 'plain' | 'linear' = 'plain') =>
+const load = (
+  session: Session,
+  name: string,
+  shape: number[],
+  values: number[],
+  layout: 'plain' | 'linear' = 'plain',
+) =>
   session.loadWeight({
     name,
     shape,
@@ -14,7 +20,10 @@ const load = (session: Session, name: string, shape: number[], values: number[],
   });
 
 const program = trace('example', (t) => {
-  const y = linear(t.input('x', [2, 3]), t.weight('w', [2, 3]), { bias: t.weight('b', [2]), activation: 'relu' });
+  const y = linear(t.input('x', [2, 3]), t.weight('w', [2, 3]), {
+    bias: t.weight('b', [2]),
+    activation: 'relu',
+  });
   t.output('y', y);
 });
 
@@ -43,6 +52,8 @@ describe('the C++ backend', () => {
     expect(() => new CpuBackend({ instructionSet: 'sse9' }).openSession()).toThrow(
       '[native] this machine cannot run instruction set sse9',
     );
-    expect(() => backend.openSession({ threads: 0 })).toThrow('[native] threads 0 is not an integer in 1..256');
+    expect(() => backend.openSession({ threads: 0 })).toThrow(
+      '[native] threads 0 is not an integer in 1..256',
+    );
   });
 });

@@ -16,10 +16,13 @@ describe.each(available)('C++ ops on %s', (instructionSet) => {
     },
   );
 
-  it.each(opCases().map((opCase) => [opCase.name, opCase] as const))("PyTorch's answer: %s", async (_, opCase) => {
-    const outputs = await runCase(backend, opCase);
-    for (const [name, tensor] of Object.entries(opCase.expected)) {
-      expect(compare(name, outputs[name], tensor, opCase.tolerance).problem).toBeNull();
-    }
-  });
+  it.each(opCases().map((opCase) => [opCase.name, opCase] as const))(
+    "PyTorch's answer: %s",
+    async (_, opCase) => {
+      const outputs = await runCase(backend, opCase);
+      for (const [name, tensor] of Object.entries(opCase.expected)) {
+        expect(compare(name, outputs[name], tensor, opCase.tolerance).problem).toBeNull();
+      }
+    },
+  );
 });
