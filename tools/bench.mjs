@@ -8,7 +8,14 @@ try {
   setUp();
   const oneDnn = ['/usr/include/oneapi/dnnl/dnnl.hpp', '/usr/include/dnnl.hpp'].some(existsSync);
   const tools = join(root, 'out', 'tools');
-  run('cmake', ['-S', join(root, 'cpp'), '-B', tools, '-DEMU_TOOLS=ON', `-DEMU_BENCH_ONEDNN=${oneDnn ? 'ON' : 'OFF'}`]);
+  run('cmake', [
+    '-S',
+    join(root, 'cpp'),
+    '-B',
+    tools,
+    '-DEMU_TOOLS=ON',
+    `-DEMU_BENCH_ONEDNN=${oneDnn ? 'ON' : 'OFF'}`,
+  ]);
   run('cmake', ['--build', tools, '-j', '2']);
 } catch (error) {
   console.error(error.message);

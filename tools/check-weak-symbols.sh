@@ -30,8 +30,11 @@ for folder in "$build"/CMakeFiles/emu_kernels_*.dir; do
   done
 done
 if [ "$checked" -eq 0 ]; then
-  echo "check-weak-symbols: no kernel objects under $build" >&2
+  echo "check-weak-symbols: FAILED, no kernel objects under $build" >&2
   exit 1
 fi
-echo "check-weak-symbols: $checked kernel objects, $failed with foreign weak symbols"
-[ "$failed" -eq 0 ]
+if [ "$failed" -ne 0 ]; then
+  echo "check-weak-symbols: FAILED, $failed of $checked kernel objects have foreign weak symbols" >&2
+  exit 1
+fi
+echo "check-weak-symbols: passed, $checked kernel objects"

@@ -9,18 +9,25 @@ import { root, run, setUp } from './setup.mjs';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emu-test-'));
 
-/** A check that passes or fails as a whole. */
-function command(name, file, args) {
+/** What the scripts of tools/ end with when a tool they need is not here; they say which. */
+const skippedStatus = 77;
+
+/** A suite of commands, each of which passes, fails or is skipped as a whole. */
+function commands(name, list) {
   return {
     name,
     run() {
-      const result = spawnSync(file, args, { cwd: root, stdio: ['ignore', 2, 2] });
-      return result.status === 0
-        ? { passed: 1, failed: 0, skipped: 0 }
-        : { passed: 0, failed: 1, skipped: 0 };
+      const counts = { passed: 0, failed: 0, skipped: 0 };
+      for (const [file, ...args] of list) {
+        const { status } = spawnSync(file, args, { cwd: root, stdio: ['ignore', 2, 2] });
+        counts[status === 0 ? 'passed' : status === skippedStatus ? 'skipped' : 'failed'] += 1;
+      }
+      return counts;
     },
   };
 }
+
+const command = (name, file, args) => commands(name, [[file, ...args]]);
 
 /** A script whose last line is "N passed, N failed", perhaps with ", N skipped". */
 function counted(name, file, args) {
@@ -73,19 +80,38 @@ function vitestCounts(report, status) {
   };
 }
 
-function ctest(name, buildDirectory, options) {
+/** Builds cpp/ in a folder of out/; returns it, or undefined when that fails. */
+function builtCpp(folder, target, options = []) {
+  const directory = join(root, 'out', folder);
+  mkdirSync(directory, { recursive: true });
+  try {
+    run('cmake', ['-S', join(root, 'cpp'), '-B', directory, '-DEMU_TESTS=ON', ...options]);
+    run('cmake', ['--build', directory, '--target', target, '-j', String(availableParallelism())]);
+    return directory;
+  } catch (error) {
+    console.error(error.message);
+    return undefined;
+  }
+}
+
+/** The kernel objects, looked at for symbols that the linker could mix up between instruction sets. */
+function symbols(name) {
   return {
     name,
     run() {
-      const directory = join(root, 'out', buildDirectory);
-      mkdirSync(directory, { recursive: true });
-      try {
-        run('cmake', ['-S', join(root, 'cpp'), '-B', directory, '-DEMU_TESTS=ON', ...options]);
-        run('cmake', ['--build', directory, '-j', String(availableParallelism())]);
-      } catch (error) {
-        console.error(error.message);
-        return { passed: 0, failed: 1, skipped: 0 };
-      }
+      const directory = builtCpp('cpp', 'emu_core');
+      if (directory === undefined) return { passed: 0, failed: 1, skipped: 0 };
+      return command(name, 'tools/check-weak-symbols.sh', [directory]).run();
+    },
+  };
+}
+
+function ctest(name, folder, options) {
+  return {
+    name,
+    run() {
+      const directory = builtCpp(folder, 'all', options);
+      if (directory === undefined) return { passed: 0, failed: 1, skipped: 0 };
       const result = spawnSync('ctest', ['--output-on-failure', '-j', String(availableParallelism())], {
         cwd: directory,
         encoding: 'utf8',
@@ -103,8 +129,16 @@ const suites = [
   command('imports', 'node', ['tools/check-imports.mjs']),
   command('types', 'npx', ['nx', 'run-many', '-t', 'typecheck', '--output-style=stream']),
   command('lint', 'npx', ['nx', 'run-many', '-t', 'lint', '--output-style=stream']),
+  command('tools', 'node', ['--test', 'tools/check-imports.test.mjs']),
+  commands('format', [
+    ['npx', 'prettier', '--check', 'packages/*/src/**/*.ts', 'tools/**/*.mjs', 'examples/**/*.mjs'],
+    ['tools/lint-cpp.sh'],
+  ]),
+  command('aarch64', 'tools/check-aarch64.sh', []),
   ctest('cpp', 'cpp', []),
+  symbols('symbols'),
   ctest('cpp-sanitized', 'cpp-sanitized', ['-DEMU_SANITIZE=ON']),
+  command('fuzz-programs', 'tools/fuzz-programs.sh', ['20', 'out/fuzz']),
   vitest('program', 'packages/program'),
   vitest('native', 'packages/native'),
   vitest('sdk', 'packages/sdk'),

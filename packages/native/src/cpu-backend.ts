@@ -122,12 +122,16 @@ class CpuSession implements Session {
             byteOffset: source.byteOffset,
             ...(source.strides && { strides: source.strides }),
           };
-    await settle((callback) => { this.#addon.loadWeight(this.#handle, native, callback); });
+    await settle((callback) => {
+      this.#addon.loadWeight(this.#handle, native, callback);
+    });
   }
 
   createState(name: string, shape: Shape, dtype: DType): void {
     this.#checkOpen();
-    asEmuError(() => { this.#addon.createState(this.#handle, name, shape, dtypeNumbers[dtype]); });
+    asEmuError(() => {
+      this.#addon.createState(this.#handle, name, shape, dtypeNumbers[dtype]);
+    });
   }
 
   dropState(name: string): void {
@@ -139,7 +143,9 @@ class CpuSession implements Session {
     this.#checkOpen();
     const { executable, scratchBytes } = asEmuError(() => this.#addon.compile(this.#handle, print(program)));
     this.#executables.add(executable);
-    return new CpuExecutable(this.#addon, executable, program, scratchBytes, () => { this.#checkOpen(); });
+    return new CpuExecutable(this.#addon, executable, program, scratchBytes, () => {
+      this.#checkOpen();
+    });
   }
 
   dispose(): Promise<void> {
@@ -149,7 +155,9 @@ class CpuSession implements Session {
 
   async #close(): Promise<void> {
     // Behind the work that is under way; what was asked for before still finishes.
-    await settle((callback) => { this.#addon.closeSession(this.#handle, callback); });
+    await settle((callback) => {
+      this.#addon.closeSession(this.#handle, callback);
+    });
     for (const executable of this.#executables) this.#addon.closeExecutable(executable);
     this.#executables.clear();
   }
@@ -203,7 +211,8 @@ class CpuExecutable implements Executable {
     const onAbort = () => Atomics.store(cancel, 0, 1);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      const result = await settle((callback) => { this.#addon.run(
+      const result = await settle((callback) => {
+        this.#addon.run(
           this.#handle,
           this.program.inputs.map((input) => inputs[input.name] as TensorData),
           this.program.outputs.map((output) => outputs[output.name] as TensorData),
@@ -211,8 +220,8 @@ class CpuExecutable implements Executable {
           options.check === 'finite',
           profile,
           callback,
-        ); },
-      );
+        );
+      });
       return { outputs, times: profile ? (result as number[]) : [] };
     } catch (error) {
       if (EmuError.isInstance(error) && error.code === 'CANCELLED') signal?.throwIfAborted();
@@ -242,11 +251,12 @@ class CpuExecutable implements Executable {
 
 function settle(start: (callback: NativeCallback) => void): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    asEmuError(() => { start((code, message, result) => {
+    asEmuError(() => {
+      start((code, message, result) => {
         if (code === null) resolve(result);
         else reject(new EmuError(code, message ?? code));
-      }); },
-    );
+      });
+    });
   });
 }
 
