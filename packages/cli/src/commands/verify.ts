@@ -7,7 +7,7 @@ import { halfPrecisionBound, type Comparison } from '../verify/compare.js';
 import { Goldens } from '../verify/goldens.js';
 import { openSubjects } from '../verify/open-subjects.js';
 import { Recorder } from '../verify/recorder.js';
-import { chosenStages, stages, verify } from '../verify/verify.js';
+import { chosenStages, stages, uncoveredStages, verify } from '../verify/verify.js';
 
 interface Flags extends CommonFlags {
   readonly model: string;
@@ -44,6 +44,8 @@ export function addVerify(program: Command, terminal: Terminal): void {
       const context = commandContext(terminal, flags);
       const chosen = chosenStages(flags.stages);
       const goldens = await Goldens.open(flags.goldens);
+      const uncovered = flags.stages === undefined ? uncoveredStages(goldens) : [];
+      if (uncovered.length > 0) context.note(`not part of this version: ${uncovered.join(', ')}`);
       const recorder = new Recorder(goldens, {
         ...(flags.dtype === 'bf16' && { floatBound: halfPrecisionBound }),
         onComparison: (comparison) => {

@@ -51,6 +51,16 @@ export function chosenStages(names: readonly string[] | undefined): readonly Sta
   });
 }
 
+/** Stages of a folder that no code here runs, with their number of tensors: what a run leaves unsaid. */
+export function uncoveredStages(goldens: Goldens): readonly string[] {
+  const known = new Set(stages.map(({ name }) => name));
+  const counts = new Map<string, number>();
+  for (const { stage } of goldens.entries) {
+    if (!known.has(stage)) counts.set(stage, (counts.get(stage) ?? 0) + 1);
+  }
+  return [...counts].map(([stage, count]) => `${stage} (${count} tensors)`);
+}
+
 /** Runs stages one after the other; a stage that cannot run is recorded as failed, and the others go on. */
 export async function verify(
   chosen: readonly Stage[],
