@@ -52,6 +52,12 @@ describe('the C++ backend', () => {
     expect(() => new CpuBackend({ instructionSet: 'sse9' }).openSession()).toThrow(
       '[native] this machine cannot run instruction set sse9',
     );
+    process.env['EMU_ISA'] = 'avx513';
+    try {
+      expect(() => new CpuBackend().openSession()).toThrow('this machine cannot run instruction set avx513');
+    } finally {
+      delete process.env['EMU_ISA'];
+    }
     expect(() => backend.openSession({ threads: 0 })).toThrow(
       '[native] threads 0 is not an integer in 1..256',
     );
