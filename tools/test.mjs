@@ -143,6 +143,7 @@ const suites = [
   vitest('native', 'packages/native'),
   vitest('sdk', 'packages/sdk'),
   vitest('cli', 'packages/cli'),
+  vitest('bench', 'packages/bench'),
   counted('examples', 'node', ['tools/examples-test.mjs']),
   counted('readme', 'node', ['tools/readme-test.mjs']),
   counted('pack', 'node', ['tools/pack-test.mjs']),

@@ -7,14 +7,25 @@ export interface BenchCase {
   readonly program: () => Program;
   /** Inputs that the case needs to be meaningful, such as positions; the others are random. */
   readonly inputs?: () => Readonly<Record<string, TensorData>>;
-  /** What one run does: arithmetic for work that is bound by it, bytes of weights and caches read otherwise. */
-  readonly work: {
-    readonly kind: 'flops' | 'bytes';
-    readonly amount: number;
-    readonly dtype: 'f32' | 'bf16';
-  };
-  /** The case as the peers understand it; see peers/torch_peer.py. */
-  readonly peer: PeerCase;
+  readonly work: Work;
+  /** The case as the peers understand it, see peers/torch_peer.py; absent where no peer has the like. */
+  readonly peer?: PeerCase;
+}
+
+export type Work = Throughput | CallTime;
+
+/** What one run does: arithmetic for work that is bound by it, bytes of weights and caches read otherwise. */
+export interface Throughput {
+  readonly kind: 'flops' | 'bytes';
+  readonly amount: number;
+  readonly dtype: 'f32' | 'bf16';
+}
+
+/** The time of one run itself, as the mean of `runs` in a row: such a run is too short to time alone. */
+export interface CallTime {
+  readonly kind: 'call';
+  readonly runs: number;
+  readonly targetMicroseconds: number;
 }
 
 export interface PeerCase {
@@ -23,7 +34,16 @@ export interface PeerCase {
   readonly sizes: Readonly<Record<string, number>>;
 }
 
-/** `GFLOP/s` or `GB/s`: the unit of a case's value. */
-export function unitOf(benchCase: BenchCase): 'GFLOP/s' | 'GB/s' {
-  return benchCase.work.kind === 'flops' ? 'GFLOP/s' : 'GB/s';
+/** Unit of a case's value: rates for throughput, microseconds for a call. */
+export type Unit = 'GFLOP/s' | 'GB/s' | 'us';
+
+const units: Readonly<Record<Work['kind'], Unit>> = { flops: 'GFLOP/s', bytes: 'GB/s', call: 'us' };
+
+export function unitOf({ kind }: Work): Unit {
+  return units[kind];
+}
+
+/** What a case reports, in its unit, when one run takes `seconds`. */
+export function valueOf(work: Work, seconds: number): number {
+  return work.kind === 'call' ? seconds * 1e6 : work.amount / seconds / 1e9;
 }

@@ -28,13 +28,27 @@ const convolutionSizes = [
   { side: 8, inputs: 1280, outputs: 1280 },
 ];
 
-/** Matrix products, attention and convolutions at the sizes of Emu. */
+/** Matrix products, attention and convolutions at the sizes of Emu, and what a run costs beside its kernels. */
 export function kernelCases(): readonly BenchCase[] {
   return [
     ...linearSizes.flatMap((sizes) => dtypes.map((dtype) => linearCase(sizes, dtype))),
     ...attentionSizes.map(attentionCase),
     ...convolutionSizes.flatMap((sizes) => dtypes.map((dtype) => convolutionCase(sizes, dtype))),
+    overheadCase(),
   ];
+}
+
+/** Four multiplications: all of the time is the way from JavaScript to the kernels and back. */
+function overheadCase(): BenchCase {
+  return {
+    name: 'program call overhead',
+    suite: 'kernels',
+    program: () =>
+      trace('almost empty', (t) => {
+        t.output('y', linear(t.input('x', [1, 4]), t.weight('w', [1, 4])));
+      }),
+    work: { kind: 'call', runs: 2000, targetMicroseconds: 20 },
+  };
 }
 
 function linearCase(sizes: { rows: number; inputs: number; outputs: number }, dtype: WeightDtype): BenchCase {

@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 
-import { decoderProgram, encodeImagesProgram, unetProgram, type EmuConfig } from '@emu/sdk/models';
-import { elementCount, type Program, type TensorData } from '@emu/program';
+import {
+  decoderProgram,
+  encodeImagesProgram,
+  programFlops,
+  unetProgram,
+  type EmuConfig,
+} from '@emu/sdk/models';
+import type { Program, TensorData } from '@emu/program';
 
 import type { BenchCase } from './bench-case.js';
 
@@ -118,17 +124,4 @@ function unetCase(config: EmuConfig, dtype: WeightDtype): BenchCase {
     work: { kind: 'flops', amount: programFlops(program()), dtype },
     peer: { kind: 'unet', dtype, sizes: { batch: 2, side, tokens, crossWidth: unet.crossAttentionWidth } },
   };
-}
-
-/** Multiply-adds of products, convolutions and attention, times two: what the program cannot do without. */
-function programFlops(program: Program): number {
-  const shape = (id: number | null | undefined): readonly number[] =>
-    id === null || id === undefined ? [] : (program.values[id]?.shape ?? []);
-  return program.calls.reduce((sum, { op, inputs, outputs }) => {
-    const out = elementCount(shape(outputs[0]));
-    if (op === 'linear' || op === 'convolution')
-      return sum + 2 * out * elementCount(shape(inputs[1]).slice(1));
-    if (op === 'attention') return sum + 4 * out * (shape(inputs[1])[1] ?? 0);
-    return sum;
-  }, 0);
 }

@@ -7,7 +7,7 @@ import type { PeerCase } from './bench-case.js';
 /** Another implementation of the same work, measured in the same run. */
 export interface Peer {
   readonly name: string;
-  /** Best seconds, or undefined where the peer does not do this kind of work. */
+  /** Best seconds, or undefined where the peer does not do this kind of work or says that it failed. */
   measure(peerCase: PeerCase): Promise<number | undefined>;
   close(): void;
 }
@@ -37,7 +37,11 @@ class ProcessPeer implements Peer {
     const { value, done } = (await this.#answers.next()) as { value: string; done?: boolean };
     if (done === true) throw new Error(`${this.name} ended without an answer`);
     const answer = JSON.parse(value) as Answer;
-    if (answer.error !== undefined) throw new Error(`${this.name}: ${answer.error}`);
+    if (answer.error !== undefined) {
+      process.stderr.write(
+        `peer ${this.name} failed at ${peerCase.kind} ${peerCase.dtype}: ${answer.error}\n`,
+      );
+    }
     return answer.seconds;
   }
 
@@ -46,8 +50,15 @@ class ProcessPeer implements Peer {
   }
 }
 
-/** Starts a peer; undefined, with the reason on stderr, when it is not to be had. */
-async function startPeer(name: string, command: string, args: readonly string[]): Promise<Peer | undefined> {
+/**
+ * Starts a peer, which says its version as its first line; undefined, with the last line of its stderr as the reason
+ * on ours, when it is not to be had.
+ */
+export async function startPeer(
+  name: string,
+  command: string,
+  args: readonly string[],
+): Promise<Peer | undefined> {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const failure = new Promise<string>((resolve) => {
     child.on('error', (error) => {
@@ -84,4 +95,9 @@ export function startTorch(threads: number): Promise<Peer | undefined> {
 export function startOneDnn(threads: number): Promise<Peer | undefined> {
   const tool = fileURLToPath(new URL('../../../out/tools/onednn_peer', import.meta.url));
   return startPeer('oneDNN', tool, [String(threads)]);
+}
+
+/** node-llama-cpp, from the folder that EMU_LLAMA names or where Node finds it: the decode of a layer. */
+export function startLlama(threads: number): Promise<Peer | undefined> {
+  return startPeer('node-llama-cpp', process.execPath, [peerFile('llama_peer.mjs'), String(threads)]);
 }
