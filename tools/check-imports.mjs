@@ -13,12 +13,13 @@ export const packageRules = {
   proto: [],
   native: ['program'],
   wasm: ['program'],
-  sdk: ['program'],
+  // The samples it trains on are data's; the wire its client speaks is proto's.
+  sdk: ['program', 'data', 'proto'],
   eval: ['program', 'sdk', 'data'],
   'grpc-server': ['program', 'sdk', 'proto'],
   // program for its error and types; what runs a model comes through sdk.
   cli: ['program', 'sdk', 'data', 'eval', 'grpc-server'],
-  bench: ['program', 'native', 'sdk'],
+  bench: ['program', 'native', 'sdk', 'data'],
 };
 export const testsAlso = { sdk: ['native'], eval: ['native'], 'grpc-server': ['native'], cli: ['native'] };
 
@@ -48,7 +49,9 @@ export const sdkParts = {
   // What an official checkpoint holds beyond the model is known where its names are.
   models: ['nn', 'weights'],
   generate: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights'],
-  train: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights'],
+  train: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights', 'generate', 'initialize'],
+  // The client of a server: the local model's events and options, none of its numbers.
+  remote: ['generate', 'image', 'video'],
 };
 
 /** Entries that must run where there is no Node: nothing they load at once may import a node: module or @emu/native. */

@@ -5,7 +5,7 @@ export default defineConfig({
   entry: [
     'src/node.ts',
     'src/browser.ts',
-    ...['weights', 'tokenizer', 'image', 'video', 'diffusion', 'models', 'generate', 'initialize'].map(
+    ...['weights', 'tokenizer', 'image', 'video', 'diffusion', 'models', 'generate', 'initialize', 'train'].map(
       (part) => `src/${part}/index.ts`,
     ),
   ],
