@@ -12,13 +12,33 @@ const scalarFunctions: Readonly<Record<ActivationKind, (x: number) => number>> =
   silu: (x) => x / (1 + Math.exp(-x)),
 };
 
-/** The scalar function an op's `activation` attribute names. */
-export function activationFunction(op: string, attributes: Attributes): (x: number) => number {
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+const scalarDerivatives: Readonly<Record<ActivationKind, (x: number) => number>> = {
+  none: () => 1,
+  gelu: (x) => 0.5 * (1 + erf(x * Math.SQRT1_2)) + (x * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI),
+  quickGelu: (x) => sigmoid(1.702 * x) * (1 + 1.702 * x * sigmoid(-1.702 * x)),
+  relu: (x) => (x > 0 ? 1 : 0),
+  silu: (x) => sigmoid(x) * (1 + x * sigmoid(-x)),
+};
+
+/** The activation that an op's `activation` attribute names. */
+function activationKind(op: string, attributes: Attributes): ActivationKind {
   const kind = attributes['activation'];
   if (typeof kind !== 'string' || !Object.hasOwn(scalarFunctions, kind)) {
     refuseAttribute(op, 'activation', kind, `one of ${Object.keys(scalarFunctions).join(', ')}`);
   }
-  return scalarFunctions[kind as ActivationKind];
+  return kind as ActivationKind;
+}
+
+/** The scalar function an op's `activation` attribute names. */
+export function activationFunction(op: string, attributes: Attributes): (x: number) => number {
+  return scalarFunctions[activationKind(op, attributes)];
+}
+
+/** The derivative of that function; relu's is 0 at 0, as in PyTorch. */
+export function activationDerivative(op: string, attributes: Attributes): (x: number) => number {
+  return scalarDerivatives[activationKind(op, attributes)];
 }
 
 /**
