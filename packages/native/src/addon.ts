@@ -38,6 +38,10 @@ export interface Addon {
   loadWeight(session: NativeSession, request: NativeWeightRequest, callback: NativeCallback): void;
   createState(session: NativeSession, name: string, shape: Shape, dtype: number): void;
   dropState(session: NativeSession, name: string): void;
+  /** Copies `data` into the state, behind the work that was asked for before. */
+  writeState(session: NativeSession, name: string, data: TensorData, callback: NativeCallback): void;
+  /** Copies the state into `into`, behind the work that was asked for before. */
+  readState(session: NativeSession, name: string, into: TensorData, callback: NativeCallback): void;
   memoryBytes(session: NativeSession): number;
   compile(session: NativeSession, text: string): { executable: NativeExecutable; scratchBytes: number };
   run(

@@ -1,6 +1,7 @@
 import {
   allocate,
   checkInputs,
+  checkStateData,
   elementCount,
   EmuError,
   print,
@@ -94,6 +95,7 @@ class CpuSession implements Session {
   readonly #addon: Addon;
   readonly #handle: NativeSession;
   readonly #executables = new Set<NativeExecutable>();
+  readonly #states = new Map<string, TensorType>();
   #disposal: Promise<void> | undefined;
 
   constructor(addon: Addon, handle: NativeSession) {
@@ -133,11 +135,32 @@ class CpuSession implements Session {
     asEmuError(() => {
       this.#addon.createState(this.#handle, name, shape, dtypeNumbers[dtype]);
     });
+    this.#states.set(name, { shape: [...shape], dtype });
   }
 
   dropState(name: string): void {
     this.#checkOpen();
     this.#addon.dropState(this.#handle, name);
+    this.#states.delete(name);
+  }
+
+  async writeState(name: string, data: TensorData): Promise<void> {
+    this.#checkOpen();
+    checkStateData(name, this.#states.get(name), data);
+    await settle((callback) => {
+      this.#addon.writeState(this.#handle, name, data, callback);
+    });
+  }
+
+  async readState(name: string, into?: TensorData): Promise<TensorData> {
+    this.#checkOpen();
+    const type = this.#states.get(name);
+    checkStateData(name, type, into);
+    const data = into ?? allocate(type.dtype, elementCount(type.shape));
+    await settle((callback) => {
+      this.#addon.readState(this.#handle, name, data, callback);
+    });
+    return data;
   }
 
   compile(program: Program): Executable {

@@ -83,6 +83,18 @@ export interface Session {
   /** Makes a zeroed state. */
   createState(name: string, shape: Shape, dtype: DType): void;
   dropState(name: string): void;
+  /**
+   * Overwrites a state, in order with the runs that were asked for before. `data` must not change until the promise
+   * settles.
+   * @throws EmuError MODEL_NOT_READY for a name that is no state, TENSOR_SHAPE_MISMATCH for data of another kind or
+   *   length than the state's, MODEL_DISPOSED.
+   */
+  writeState(name: string, data: TensorData): Promise<void>;
+  /**
+   * A copy of a state as it is after the runs that were asked for before; written into `into` if that is given.
+   * @throws EmuError as `writeState` does.
+   */
+  readState(name: string, into?: TensorData): Promise<TensorData>;
   /** Bytes held by weights and states. */
   readonly memoryBytes: number;
   /** Checks every shape, plans memory. Weights and states that the program names must be there. */

@@ -15,11 +15,26 @@ export interface GradientContext {
 }
 
 /**
- * From the gradients of the outputs to the gradients of the inputs (null where an input needs none), written
- * as ops on symbolic values. An op that has no gradient says why.
+ * A gradient that is zero but for indices start..start+side-1 of one axis. Parts that lie side by side (the cuts of
+ * a joint query, key and value) are joined by one concat instead of being padded and added.
+ */
+export interface GradientPart {
+  readonly axis: number;
+  readonly start: number;
+  readonly part: Value;
+}
+
+/** Gradient of one input: f32 with the input's shape; null where it is zero or the input is not differentiable. */
+export type InputGradient = Value | GradientPart | null;
+
+/**
+ * From the gradients of the outputs to the gradients of the inputs, written as ops on symbolic values. Gradients
+ * are f32 whatever the dtype of the value; that of an output which the loss does not depend on comes as zeros. A rule
+ * writes gradients for all inputs: calls whose results nobody needs are pruned afterwards. An op that has no
+ * gradient says why.
  */
 export type GradientRule =
-  | ((outputGradients: readonly Value[], context: GradientContext) => readonly (Value | null)[])
+  | ((outputGradients: readonly Value[], context: GradientContext) => readonly InputGradient[])
   | { readonly because: string };
 
 /** Everything the project knows of one op. Its C++ home is the folder of the same name in cpp/ops. */
@@ -33,10 +48,16 @@ export interface OpDefinition {
   /** Plain loops that define what the op means. Writes into `outputs`, which are zeroed. */
   reference(inputs: InputTensors, attributes: Attributes, outputs: readonly Tensor[]): void;
   readonly gradient: GradientRule;
+  /**
+   * The same outputs from simpler calls, or null if this call is simple already. A fused call whose gradient needs a
+   * value that it does not hand out (what an activation is applied to) is replaced by this form before it is
+   * differentiated; the rule sees only calls for which it is null.
+   */
+  composed?(inputs: readonly (Value | null)[], attributes: Attributes): readonly Value[] | null;
   /** The single output is the memory of input 0 (a view, or a state updated in place). */
   readonly aliasesInput?: true;
-  /** Input 0 is a state that the op changes. */
-  readonly updatesState?: true;
+  /** Inputs that are states which the op changes in place, by input index; no two of them may be one state. */
+  readonly updatesState?: readonly number[];
   /** Inputs whose weight a backend may repack, by input index. */
   readonly weightLayouts?: Readonly<Record<number, WeightLayout>>;
 }

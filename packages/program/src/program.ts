@@ -31,6 +31,13 @@ export interface WeightBinding extends Binding {
   readonly layout: WeightLayout;
 }
 
+/** Calls begin..end-1 of a program, one layer of a model; `gradient` can compute them anew instead of keeping their values. */
+export interface Block {
+  readonly name: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
 /**
  * A flat list of op calls on values of fixed shape and dtype. It holds no numbers: weights and states are named
  * tensors of a session, inputs and outputs are bound at every run. There are no loops and no branches.
@@ -46,4 +53,6 @@ export interface Program {
   readonly states: readonly Binding[];
   readonly calls: readonly Call[];
   readonly outputs: readonly Binding[];
+  /** Stretches that model code marked, in order of their ends; absent without any. They change nothing at run time. */
+  readonly blocks?: readonly Block[];
 }

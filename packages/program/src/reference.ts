@@ -87,6 +87,25 @@ class ReferenceSession implements Session {
     this.#states.delete(name);
   }
 
+  async writeState(name: string, data: TensorData): Promise<void> {
+    this.#checkOpen();
+    const state = this.#states.get(name);
+    checkStateData(name, state, data);
+    await this.#inTurn(() => {
+      copyData(data, state.data);
+      return Promise.resolve();
+    });
+  }
+
+  async readState(name: string, into?: TensorData): Promise<TensorData> {
+    this.#checkOpen();
+    const state = this.#states.get(name);
+    checkStateData(name, state, into);
+    return this.#inTurn(() =>
+      Promise.resolve(into === undefined ? state.data.slice() : copyData(state.data, into)),
+    );
+  }
+
   compile(program: Program): Executable {
     this.#checkOpen();
     for (const weight of program.weights) this.#bound(program, weight, this.#weights, 'weight');
@@ -272,6 +291,37 @@ export function checkInputs(program: Program, inputs: Readonly<Record<string, Te
   }
 }
 
+/**
+ * Refuses to read or write a state that is not there, and data that does not fit it. Shared by all backends.
+ * @throws EmuError MODEL_NOT_READY or TENSOR_SHAPE_MISMATCH.
+ */
+export function checkStateData(
+  name: string,
+  type: TensorType | undefined,
+  data: TensorData | undefined,
+): asserts type is TensorType {
+  if (type === undefined) {
+    throw new EmuError('MODEL_NOT_READY', `[session] there is no state "${name}"`, {
+      details: { state: name },
+    });
+  }
+  const sample = allocate(type.dtype, 0);
+  const length = elementCount(type.shape);
+  if (data === undefined || (data.constructor === sample.constructor && data.length === length)) return;
+  throw new EmuError(
+    'TENSOR_SHAPE_MISMATCH',
+    `[session] state "${name}" ${typeText(type)} needs a ${sample.constructor.name} of ${length}, ` +
+      `got a ${data.constructor.name} of ${data.length}`,
+    { details: { state: name, length: data.length } },
+  );
+}
+
+/** Copies between buffers of one kind and length. */
+function copyData(from: TensorData, to: TensorData): TensorData {
+  (to as Float32Array).set(from as Float32Array);
+  return to;
+}
+
 function result(output: Binding, tensors: readonly (Tensor | undefined)[], options: RunOptions): TensorData {
   const { data } = tensors[output.value] as Tensor;
   const target = options.outputs?.[output.name];
@@ -282,8 +332,7 @@ function result(output: Binding, tensors: readonly (Tensor | undefined)[], optio
       `[run] output "${output.name}" needs a ${data.constructor.name} of ${data.length}, got a ${target.constructor.name} of ${target.length}`,
     );
   }
-  (target as Float32Array).set(data as Float32Array);
-  return target;
+  return copyData(data, target);
 }
 
 function checkFinite(call: Call, index: number, tensors: readonly (Tensor | undefined)[]): void {

@@ -1,7 +1,16 @@
 import { EmuError } from './errors.js';
 import { definitionOf } from './ops/index.js';
 import { byteLength, sameShape, typeText, type DType, type Shape, type TensorType } from './tensor.js';
-import type { Attributes, Binding, Call, Program, ValueId, WeightBinding, WeightLayout } from './program.js';
+import type {
+  Attributes,
+  Binding,
+  Block,
+  Call,
+  Program,
+  ValueId,
+  WeightBinding,
+  WeightLayout,
+} from './program.js';
 
 /** A symbolic value: a shape and a dtype inside the program being traced. It owns nothing. */
 export class Value implements TensorType {
@@ -48,10 +57,11 @@ export class Tracer {
   /** Weights that some call reads; the layout of the others is still open. */
   readonly #weightsRead = new Set<ValueId>();
   readonly #states = new Map<string, Binding>();
-  /** Values that are the memory of a state: the states and what ops made of them in place. */
-  readonly #stateMemory = new Set<ValueId>();
+  /** The state whose memory a value is: of the states themselves and of what ops made of them in place. */
+  readonly #stateMemory = new Map<ValueId, ValueId>();
   readonly #calls: Call[] = [];
   readonly #outputs: Binding[] = [];
+  readonly #blocks: Block[] = [];
 
   constructor(name: string) {
     checkName('program', name);
@@ -87,7 +97,7 @@ export class Tracer {
     checkName('state', name);
     const value = this.#newValue({ shape, dtype });
     this.#states.set(name, { name, value: value.id });
-    this.#stateMemory.add(value.id);
+    this.#stateMemory.set(value.id, value.id);
     return value;
   }
 
@@ -107,21 +117,30 @@ export class Tracer {
     for (const input of inputs) if (input !== null) this.#own(input);
     const types = definition.infer(inputs, attributes);
     checkAttributes(op, attributes);
-    const inPlace = inputs[0]?.id ?? -1;
-    if (definition.updatesState && !this.#stateMemory.has(inPlace)) {
-      throw new EmuError('INVALID_OPTION', `[${op}] input 0 ${String(inputs[0])} is not a state`, {
-        hint: 'Declare it with tracer.state(...).',
-      });
-    }
+    this.#checkUpdates(op, inputs, definition.updatesState ?? []);
     const read = inputs.map((input, index) =>
       input === null ? null : this.#read(input.id, definition.weightLayouts?.[index] ?? 'plain'),
     );
     const outputs = types.map((type) => this.#newValue(type));
-    if (definition.aliasesInput && this.#stateMemory.has(inPlace)) {
-      for (const output of outputs) this.#stateMemory.add(output.id);
+    const state = this.#stateMemory.get(inputs[0]?.id ?? -1);
+    if (definition.aliasesInput && state !== undefined) {
+      for (const output of outputs) this.#stateMemory.set(output.id, state);
     }
     this.#calls.push({ op, inputs: read, attributes, outputs: outputs.map((output) => output.id) });
     return outputs;
+  }
+
+  /**
+   * Runs `build` and marks the calls it makes as one block, such as a layer. Blocks may lie in one another; for
+   * recomputation the outermost counts. Returns what `build` returns.
+   */
+  block<T>(name: string, build: () => T): T {
+    checkName('block', name);
+    const begin = this.#calls.length;
+    const built = build();
+    const end = this.#calls.length;
+    if (end > begin) this.#blocks.push({ name, begin, end });
+    return built;
   }
 
   /** Closes the trace. */
@@ -140,6 +159,7 @@ export class Tracer {
       states: [...this.#states.values()],
       calls: this.#calls,
       outputs: this.#outputs,
+      ...(this.#blocks.length > 0 ? { blocks: this.#blocks } : {}),
     };
   }
 
@@ -196,6 +216,29 @@ export class Tracer {
     this.#weightsRead.add(sibling);
     this.#weights.set(sibling, { name: binding.name, value: sibling, layout });
     return sibling;
+  }
+
+  /** An op changes states in place: nothing else, and each only once in a call. */
+  #checkUpdates(op: string, inputs: readonly (Value | null)[], updated: readonly number[]): void {
+    const states = updated.map((index) => this.#stateMemory.get(inputs[index]?.id ?? -1));
+    for (const [order, index] of updated.entries()) {
+      if (states[order] === undefined) {
+        throw new EmuError(
+          'INVALID_OPTION',
+          `[${op}] input ${index} ${String(inputs[index])} is not a state`,
+          {
+            hint: 'Declare it with tracer.state(...).',
+          },
+        );
+      }
+      const other = states.indexOf(states[order]);
+      if (other === order) continue;
+      throw new EmuError(
+        'INVALID_OPTION',
+        `[${op}] inputs ${updated[other]} and ${index} are one state, ${String(inputs[index])}`,
+        { hint: 'Each state that an op changes needs memory of its own.' },
+      );
+    }
   }
 
   #own(value: Value): void {

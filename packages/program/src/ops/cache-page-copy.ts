@@ -52,5 +52,5 @@ export const cachePageCopyOp: OpDefinition = {
   },
   gradient: { because: 'used at inference only' },
   aliasesInput: true,
-  updatesState: true,
+  updatesState: [0],
 };

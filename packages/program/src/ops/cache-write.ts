@@ -66,5 +66,5 @@ export const cacheWriteOp: OpDefinition = {
   },
   gradient: { because: 'used at inference only' },
   aliasesInput: true,
-  updatesState: true,
+  updatesState: [0],
 };
