@@ -5,6 +5,7 @@ export * from './op.js';
 export * from './ops/index.js';
 export * from './trace.js';
 export * from './print.js';
+export * from './gradient/index.js';
 export * from './backend.js';
 export * from './reference.js';
 export * from './philox.js';

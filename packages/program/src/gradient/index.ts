@@ -1,0 +1,2 @@
+export * from './gradient.js';
+export * from './trainable.js';
