@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Attributes } from '../program.js';
@@ -30,7 +30,8 @@ interface StoredCase {
     readonly op: string;
     readonly inputs: readonly (string | null)[];
     readonly attributes: Attributes;
-    readonly output: string;
+    /** What later calls and outputs call the result, or the results. */
+    readonly output: string | readonly string[];
   }[];
   readonly outputs: readonly { readonly name: string; readonly tensor: string }[];
   readonly tolerance: Tolerance;
@@ -45,11 +46,17 @@ function storedCasesFolder(): string {
   }
 }
 
-/** Every case of testdata/ops (made by tools/goldens/ops.py), ready to run on any backend. */
+/**
+ * Every case of testdata/ops, ready to run on any backend. A generator in tools/goldens makes two files there:
+ * NAME.json with the calls and NAME.safetensors with their tensors.
+ */
 export function opCases(folder = storedCasesFolder()): readonly GoldenCase[] {
-  const tensors = readTestTensors(join(folder, 'ops.safetensors'));
-  const text = readFileSync(join(folder, 'ops.json'), 'utf8');
-  return (JSON.parse(text) as { cases: StoredCase[] }).cases.map((stored) => goldenCase(stored, tensors));
+  const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+  return files.toSorted().flatMap((file) => {
+    const tensors = readTestTensors(join(folder, file.replace(/\.json$/, '.safetensors')));
+    const { cases } = JSON.parse(readFileSync(join(folder, file), 'utf8')) as { cases: StoredCase[] };
+    return cases.map((stored) => goldenCase(stored, tensors));
+  });
 }
 
 function goldenCase(stored: StoredCase, tensors: ReadonlyMap<string, Tensor>): GoldenCase {
@@ -87,8 +94,10 @@ function writeCalls(t: Tracer, stored: StoredCase, tensor: (name: string | undef
   }
   for (const call of stored.calls) {
     const inputs = call.inputs.map((name) => (name === null ? null : value(name)));
-    const [output] = t.call(call.op, inputs, call.attributes);
-    if (output !== undefined) values.set(call.output, output);
+    const names = typeof call.output === 'string' ? [call.output] : call.output;
+    t.call(call.op, inputs, call.attributes).forEach((output, index) => {
+      values.set(names[index] ?? `output ${index} of ${call.op}`, output);
+    });
   }
   for (const { name } of stored.outputs) t.output(name, value(name));
 }
