@@ -1,4 +1,5 @@
-import { integerAttribute, refuseShape, type OpDefinition } from '../op.js';
+import { integerAttribute, refuseShape, type InputTypes, type OpDefinition } from '../op.js';
+import type { Attributes } from '../program.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { activationFunction, type ActivationKind } from './activation-kind.js';
@@ -25,14 +26,25 @@ export function groupNorm(x: Value, weight: Value, bias: Value, options: GroupNo
 
 const bind = inputSignature<'B' | 'C'>('groupNorm', 'x f32[B,...,C]', 'weight f32[C]', 'bias f32[C]');
 
+/** Refuses a number of groups that does not divide the channels. */
+export function checkedGroups(
+  op: string,
+  attributes: Attributes,
+  channels: number,
+  inputs: InputTypes,
+): void {
+  const groups = integerAttribute(op, attributes, 'groups', 1);
+  if (channels % groups !== 0)
+    refuseShape(op, `groups ${groups} does not divide ${channels} channels`, inputs);
+}
+
 export const groupNormOp: OpDefinition = {
   name: 'groupNorm',
   infer(inputs, attributes) {
     activationFunction('groupNorm', attributes);
     epsilonAttribute('groupNorm', attributes);
-    const groups = integerAttribute('groupNorm', attributes, 'groups', 1);
     const { B, C, rest } = bind(inputs);
-    if (C % groups !== 0) refuseShape('groupNorm', `groups ${groups} does not divide ${C} channels`, inputs);
+    checkedGroups('groupNorm', attributes, C, inputs);
     return [{ shape: [B, ...rest, C], dtype: 'f32' }];
   },
   reference(inputs, attributes, outputs) {

@@ -27,6 +27,12 @@ import { upsampleNearestOp } from './upsample-nearest.js';
 import { logSoftmaxOp } from './log-softmax.js';
 import { crossEntropyOp } from './cross-entropy.js';
 import { castOp } from './cast.js';
+import { attentionGradientOp } from './attention-gradient.js';
+import { layerNormGradientOp } from './layer-norm-gradient.js';
+import { rmsNormGradientOp } from './rms-norm-gradient.js';
+import { groupNormGradientOp } from './group-norm-gradient.js';
+import { crossEntropyGradientOp } from './cross-entropy-gradient.js';
+import { logSoftmaxGradientOp } from './log-softmax-gradient.js';
 
 const list: readonly OpDefinition[] = [
   linearOp,
@@ -55,6 +61,12 @@ const list: readonly OpDefinition[] = [
   logSoftmaxOp,
   crossEntropyOp,
   castOp,
+  attentionGradientOp,
+  layerNormGradientOp,
+  rmsNormGradientOp,
+  groupNormGradientOp,
+  crossEntropyGradientOp,
+  logSoftmaxGradientOp,
 ];
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(list.map((op) => [op.name, op]));
 
@@ -102,3 +114,9 @@ export * from './upsample-nearest.js';
 export * from './log-softmax.js';
 export * from './cross-entropy.js';
 export * from './cast.js';
+export * from './attention-gradient.js';
+export * from './layer-norm-gradient.js';
+export * from './rms-norm-gradient.js';
+export * from './group-norm-gradient.js';
+export * from './cross-entropy-gradient.js';
+export * from './log-softmax-gradient.js';
