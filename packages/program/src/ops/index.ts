@@ -27,6 +27,19 @@ import { upsampleNearestOp } from './upsample-nearest.js';
 import { logSoftmaxOp } from './log-softmax.js';
 import { crossEntropyOp } from './cross-entropy.js';
 import { castOp } from './cast.js';
+import { sumToOp } from './sum-to.js';
+import { fillOp } from './fill.js';
+import { activationGradientOp } from './activation-gradient.js';
+import { gatedActivationGradientOp } from './gated-activation-gradient.js';
+import { upsampleNearestGradientOp } from './upsample-nearest-gradient.js';
+import { stopGradientOp } from './stop-gradient.js';
+import { dropoutOp } from './dropout.js';
+import { exponentialOp } from './exponential.js';
+import { squaredErrorOp } from './squared-error.js';
+import { scatterAddRowsOp } from './scatter-add-rows.js';
+import { accumulateOp } from './accumulate.js';
+import { sumOfSquaresOp } from './sum-of-squares.js';
+import { adamwOp } from './adamw.js';
 import { attentionGradientOp } from './attention-gradient.js';
 import { layerNormGradientOp } from './layer-norm-gradient.js';
 import { rmsNormGradientOp } from './rms-norm-gradient.js';
@@ -61,6 +74,19 @@ const list: readonly OpDefinition[] = [
   logSoftmaxOp,
   crossEntropyOp,
   castOp,
+  sumToOp,
+  fillOp,
+  activationGradientOp,
+  gatedActivationGradientOp,
+  upsampleNearestGradientOp,
+  stopGradientOp,
+  dropoutOp,
+  exponentialOp,
+  squaredErrorOp,
+  scatterAddRowsOp,
+  accumulateOp,
+  sumOfSquaresOp,
+  adamwOp,
   attentionGradientOp,
   layerNormGradientOp,
   rmsNormGradientOp,
@@ -114,6 +140,19 @@ export * from './upsample-nearest.js';
 export * from './log-softmax.js';
 export * from './cross-entropy.js';
 export * from './cast.js';
+export * from './sum-to.js';
+export * from './fill.js';
+export * from './activation-gradient.js';
+export * from './gated-activation-gradient.js';
+export * from './upsample-nearest-gradient.js';
+export * from './stop-gradient.js';
+export * from './dropout.js';
+export * from './exponential.js';
+export * from './squared-error.js';
+export * from './scatter-add-rows.js';
+export * from './accumulate.js';
+export * from './sum-of-squares.js';
+export * from './adamw.js';
 export * from './attention-gradient.js';
 export * from './layer-norm-gradient.js';
 export * from './rms-norm-gradient.js';

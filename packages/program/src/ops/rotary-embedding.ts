@@ -8,6 +8,8 @@ import { floats, indices, present } from './tensor-access.js';
 export interface RotaryOptions {
   /** Base of the wave lengths; 10000 for LLaMA. */
   readonly theta: number;
+  /** Rotates the other way, by minus the angle: what undoes a rotation, and its gradient. Default false. */
+  readonly inverse?: boolean;
 }
 
 /**
@@ -17,7 +19,10 @@ export interface RotaryOptions {
  * @throws EmuError TENSOR_SHAPE_MISMATCH if K is odd.
  */
 export function rotaryEmbedding(x: Value, position: Value, options: RotaryOptions): Value {
-  return x.tracer.call('rotaryEmbedding', [x, position], { theta: options.theta })[0] as Value;
+  const { theta, inverse = false } = options;
+  // Absent is 0, so programs without it print as they always did.
+  const attributes = inverse ? { theta, inverse: 1 } : { theta };
+  return x.tracer.call('rotaryEmbedding', [x, position], attributes)[0] as Value;
 }
 
 const bind = inputSignature<'R' | 'H' | 'K'>('rotaryEmbedding', 'x f32[R,H,K]', 'position i32[R]');
@@ -28,16 +33,24 @@ function thetaAttribute(attributes: Attributes): number {
   return theta;
 }
 
+function isInverse(attributes: Attributes): boolean {
+  const { inverse = 0 } = attributes;
+  if (inverse !== 0 && inverse !== 1) refuseAttribute('rotaryEmbedding', 'inverse', inverse, '0 or 1');
+  return inverse === 1;
+}
+
 export const rotaryEmbeddingOp: OpDefinition = {
   name: 'rotaryEmbedding',
   infer(inputs, attributes) {
     thetaAttribute(attributes);
+    isInverse(attributes);
     const { R, H, K } = bind(inputs);
     if (K % 2 !== 0) refuseShape('rotaryEmbedding', `head width ${K} is odd`, inputs);
     return [{ shape: [R, H, K], dtype: 'f32' }];
   },
   reference(inputs, attributes, outputs) {
     const theta = thetaAttribute(attributes);
+    const direction = isInverse(attributes) ? -1 : 1;
     const { R, H, K } = bind(inputs);
     const [x, position] = [floats(present(inputs, 0)), indices(present(inputs, 1))];
     const out = floats(outputs[0] as Tensor);
@@ -46,7 +59,7 @@ export const rotaryEmbeddingOp: OpDefinition = {
       for (let i = 0; i < half; i++) {
         const frequency = Math.fround(theta ** ((-2 * i) / K));
         const angle = Math.fround(Math.fround(position[row] as number) * frequency);
-        const [cosine, sine] = [Math.fround(Math.cos(angle)), Math.fround(Math.sin(angle))];
+        const [cosine, sine] = [Math.fround(Math.cos(angle)), direction * Math.fround(Math.sin(angle))];
         for (let head = 0; head < H; head++) {
           const at = (row * H + head) * K + i;
           const [first, second] = [x[at] as number, x[at + half] as number];
@@ -56,5 +69,9 @@ export const rotaryEmbeddingOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient: ([dy], { inputs, attributes }) => {
+    const [, position] = inputs as readonly [Value, Value];
+    const options = { theta: thetaAttribute(attributes), inverse: !isInverse(attributes) };
+    return [rotaryEmbedding(dy as Value, position, options), null];
+  },
 };
