@@ -1,0 +1,74 @@
+import { DataError } from './errors.js';
+import { planners } from './kinds/index.js';
+import type { Plan } from './kinds/plan.js';
+import { Random } from './random.js';
+import type { Sample, SampleElement, SampleKind, SampleSplit } from './sample.js';
+import { drawScene } from './world/draw.js';
+import { heldOutAmong, heldOutInScene, isHeldOut } from './world/held-out.js';
+import type { Scene } from './world/scene.js';
+
+/** Everything that decides the samples of a drawn world, as plain data: it travels to workers. */
+export interface DrawnRecipe {
+  /** Name of the source. */
+  readonly name: string;
+  /** Side of the pictures in pixels. */
+  readonly size: number;
+  /** Chance of each kind, in any unit. */
+  readonly kinds: Readonly<Partial<Record<SampleKind, number>>>;
+  readonly seed: number;
+  readonly split: SampleSplit;
+}
+
+/** Far more than ever needed: about one plan in four is held out, and about four in five of three are not. */
+const attemptLimit = 10_000;
+
+function scenesOf(plan: Plan): Scene[] {
+  return plan.elements.flatMap((element) => (element.type === 'image' ? [element.scene] : []));
+}
+
+/** Whether a plan may be shown in a split. */
+function obeysSplit(plan: Plan, split: SampleSplit): boolean {
+  if (split === 'held-out') return heldOutAmong(plan.focus).length > 0;
+  if (plan.mentions?.some(isHeldOut) === true) return false;
+  return scenesOf(plan).every((scene) => heldOutInScene(scene).length === 0);
+}
+
+function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan {
+  const planner = planners[kind];
+  if (planner === undefined) {
+    throw new DataError('INVALID_OPTION', `[drawn world] there is no kind '${kind}'`, { details: { kind } });
+  }
+  for (let attempt = 0; attempt < attemptLimit; attempt++) {
+    const random = new Random(recipe.seed, index, `${recipe.split}/${kind}/${attempt}`);
+    const plan = planner(random, recipe.split);
+    if (plan !== null && obeysSplit(plan, recipe.split)) return plan;
+  }
+  throw new DataError(
+    'INTERNAL',
+    `[drawn world] sample ${index} of '${recipe.name}': no ${kind} for the split ${recipe.split} in ${attemptLimit} tries`,
+    { details: { index, kind, split: recipe.split, seed: recipe.seed } },
+  );
+}
+
+/**
+ * Makes sample `index` of a drawn world from nothing but the recipe and the index.
+ * @throws DataError INVALID_OPTION for a kind that does not exist.
+ */
+export function drawSample(recipe: DrawnRecipe, index: number): Sample {
+  const kind = new Random(recipe.seed, index, `${recipe.split}/kind`).weighted(recipe.kinds);
+  const plan = planSample(recipe, kind, index);
+  const scenes = scenesOf(plan);
+  const elements = plan.elements.map((element): SampleElement => {
+    if (element.type === 'text') return element;
+    const { scene, ...rest } = element;
+    return { ...rest, image: drawScene(scene, recipe.size) };
+  });
+  const heldOut = [...new Set(scenes.flatMap(heldOutInScene))];
+  return {
+    id: `${recipe.name}/${recipe.split}/${recipe.seed}/${index}`,
+    source: recipe.name,
+    kind: plan.kind,
+    elements,
+    meta: { ...plan.meta, scenes, ...(heldOut.length === 0 ? {} : { heldOut }) },
+  };
+}

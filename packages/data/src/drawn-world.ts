@@ -1,0 +1,86 @@
+import { drawSample, type DrawnRecipe } from './drawn-sample.js';
+import { DataError } from './errors.js';
+import { planners } from './kinds/index.js';
+import type { OpenOptions, SampleKind, SampleSource, StreamPosition } from './sample.js';
+import { openIndexedStream } from './stream/indexed-stream.js';
+
+/** What a drawn world consists of. */
+export interface DrawnWorldOptions {
+  /** Names the source in samples, positions and logs. Default `drawn`. */
+  readonly name?: string;
+  /** Side of the pictures in pixels, 16..1024. Default 64. */
+  readonly size?: number;
+  /** Chance of each kind of sample, in any unit. Default: pairs only. */
+  readonly kinds?: Readonly<Partial<Record<SampleKind, number>>>;
+}
+
+function checkedKinds(kinds: Readonly<Partial<Record<SampleKind, number>>>): DrawnRecipe['kinds'] {
+  const known = Object.keys(planners);
+  for (const [kind, weight] of Object.entries(kinds)) {
+    if (!known.includes(kind)) {
+      throw new DataError('INVALID_OPTION', `[drawn world] kinds has no '${kind}'`, {
+        hint: `Use some of: ${known.join(', ')}.`,
+        details: { kind },
+      });
+    }
+    if (!Number.isFinite(weight) || weight < 0) {
+      throw new DataError(
+        'INVALID_OPTION',
+        `[drawn world] the weight of '${kind}' must be 0 or more, got ${weight}`,
+        {
+          details: { kind, weight },
+        },
+      );
+    }
+  }
+  if (!Object.values(kinds).some((weight) => weight > 0)) {
+    throw new DataError('INVALID_OPTION', '[drawn world] kinds needs at least one weight above 0, got none');
+  }
+  return kinds;
+}
+
+function checkedInteger(name: string, value: number, low: number, high: number): number {
+  if (!Number.isInteger(value) || value < low || value > high) {
+    throw new DataError(
+      'INVALID_OPTION',
+      `[drawn world] ${name} must be an integer of ${low}..${high}, got ${value}`,
+      { details: { [name]: value } },
+    );
+  }
+  return value;
+}
+
+/** The index in a position of this source. */
+function indexAt(position: StreamPosition | undefined): number {
+  if (position === undefined) return 0;
+  const index =
+    typeof position === 'object' && position !== null && 'index' in position ? position.index : undefined;
+  if (typeof index === 'number') return checkedInteger('position.index', index, 0, Number.MAX_SAFE_INTEGER);
+  throw new DataError(
+    'INVALID_OPTION',
+    `[drawn world] a position is {"index": number}, got ${JSON.stringify(position)}`,
+    { hint: 'Pass what position() of a stream of this source returned.', details: { position } },
+  );
+}
+
+/**
+ * A world that draws itself: unlimited samples, the same for the same seed on every machine. Sample i is made without
+ * those before it. Its positions are `{ index }`.
+ * @throws DataError INVALID_OPTION for a size, kind or weight that cannot be.
+ */
+export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
+  const name = options.name ?? 'drawn';
+  const size = checkedInteger('size', options.size ?? 64, 16, 1024);
+  const kinds = checkedKinds(options.kinds ?? { pair: 1 });
+  return {
+    name,
+    open: (open: OpenOptions) => {
+      const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
+      const recipe: DrawnRecipe = { name, size, kinds, seed, split: open.split };
+      return openIndexedStream({
+        make: (index) => drawSample(recipe, index),
+        first: indexAt(open.position),
+      });
+    },
+  };
+}
