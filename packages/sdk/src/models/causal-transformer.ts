@@ -1,5 +1,6 @@
-import { attention, concat, embedding, permute, rmsNorm, type Value } from '@emu/program';
+import { add, attention, concat, embedding, permute, rmsNorm, type Value } from '@emu/program';
 
+import { noDropout, type Dropout } from '../nn/dropout.js';
 import { mergeHeads, project, splitHeads } from '../nn/layers.js';
 import { repeated, type LinearParameters, type Parameters } from '../nn/parameters.js';
 import type { StageProbe } from '../nn/program-options.js';
@@ -117,7 +118,9 @@ export function relativeBuckets(config: CausalTransformerConfig): Int32Array {
 
 /**
  * N causal embeddings of each picture, in the language model's space.
- * features f32[B,S,encoderWidth], buckets i32[N,N] -> f32[B,N,outputWidth].
+ * features f32[B,S,encoderWidth], buckets i32[N,N] -> f32[B,N,outputWidth]. `dropout` acts where T5 drops in training:
+ * on the queries, on what each layer adds, within the feed-forward and on the final states; not on attention weights,
+ * which no kernel holds.
  * Source: Emu1/models/causal_former.py, CausalFormer.forward.
  */
 export function visualEmbeddings(
@@ -126,25 +129,27 @@ export function visualEmbeddings(
   buckets: Value,
   config: CausalTransformerConfig,
   probe: StageProbe,
+  dropout: Dropout = noDropout,
 ): Value {
   const { heads, epsilon } = config;
   const bias = permute(embedding(model.relativeBias, buckets), [2, 0, 1]); // [N,N,H] -> [H,N,N]
   probe('cformer.position_bias', bias);
-  let x = concat(new Array<Value>(features.side(0)).fill(model.queries), 0); // [B,N,D]
+  let x = dropout(concat(new Array<Value>(features.side(0)).fill(model.queries), 0)); // [B,N,D]
   for (const [index, block] of model.blocks.entries()) {
-    const own = rmsNorm(x, block.selfAttention.norm, { epsilon });
-    x = t5Attend(x, own, own, block.selfAttention, heads, bias);
-    probe(`cformer.block${index}.self_attn`, x);
-    const query = rmsNorm(x, block.crossAttention.norm, { epsilon });
-    x = t5Attend(x, query, features, block.crossAttention, heads, null);
-    probe(`cformer.block${index}.cross_attn`, x);
-    const inner = project(rmsNorm(x, block.mlpNorm, { epsilon }), block.mlpIn, { activation: 'relu' });
-    x = project(inner, block.mlpOut, { residual: x });
+    x = x.tracer.block(`cformer.block${index}`, () => {
+      const own = rmsNorm(x, block.selfAttention.norm, { epsilon });
+      const mixed = t5Attend(x, own, own, block.selfAttention, heads, bias, dropout);
+      probe(`cformer.block${index}.self_attn`, mixed);
+      const query = rmsNorm(mixed, block.crossAttention.norm, { epsilon });
+      const crossed = t5Attend(mixed, query, features, block.crossAttention, heads, null, dropout);
+      probe(`cformer.block${index}.cross_attn`, crossed);
+      return t5FeedForward(crossed, block, epsilon, dropout);
+    });
     probe(`cformer.block${index}`, x);
   }
   const final = rmsNorm(x, model.finalNorm, { epsilon });
   probe('cformer.final_layer_norm', final);
-  return project(final, model.output);
+  return project(dropout(final), model.output);
 }
 
 /** x + attention; causal exactly when there is a position bias, that is in self-attention. */
@@ -155,10 +160,21 @@ function t5Attend(
   p: T5Attention,
   heads: number,
   bias: Value | null,
+  dropout: Dropout,
 ): Value {
   const q = splitHeads(project(query, p.q), heads);
   const k = splitHeads(project(memory, p.k), heads);
   const v = splitHeads(project(memory, p.v), heads);
   const mixed = attention(q, k, v, { scale: 1, causal: bias !== null, bias });
-  return project(mergeHeads(mixed), p.output, { residual: x });
+  return addDropped(x, mergeHeads(mixed), p.output, dropout);
+}
+
+function t5FeedForward(x: Value, block: T5Block, epsilon: number, dropout: Dropout): Value {
+  const inner = project(rmsNorm(x, block.mlpNorm, { epsilon }), block.mlpIn, { activation: 'relu' });
+  return addDropped(x, dropout(inner), block.mlpOut, dropout);
+}
+
+/** x + dropout(W inner); one fused call where nothing is dropped. */
+function addDropped(x: Value, inner: Value, p: LinearParameters, dropout: Dropout): Value {
+  return dropout === noDropout ? project(inner, p, { residual: x }) : add(x, dropout(project(inner, p)));
 }

@@ -16,7 +16,8 @@ import { project } from '../nn/layers.js';
 import { Parameters, type CheckpointTensor } from '../nn/parameters.js';
 import { precisionOf, stageProbe, type ModelProgramOptions } from '../nn/program-options.js';
 import type { LlamaConfig } from './config.js';
-import { languageHead, llama, llamaLayerForward, regressionHead, type LayerCache } from './llama.js';
+import { languageHead, llama, llamaLayerForward, regressionHead } from './llama.js';
+import { cachedRows, type LayerCache } from './row-attention.js';
 
 /** The paged key/value cache that decoder programs of one session share. */
 export interface CacheConfig {
@@ -112,7 +113,7 @@ export function decoderProgram(config: LlamaConfig, options: DecoderOptions): Pr
     );
     for (const [index, layer] of model.layers.entries()) {
       probe(`hidden${index}`, x);
-      x = llamaLayerForward(x, layer, layerCache(states, index), rows, config);
+      x = llamaLayerForward(x, layer, cachedRows(layerCache(states, index), rows), config);
     }
     addResults(t, x, model.norm, p, config, options);
   });

@@ -1,8 +1,9 @@
-import { trace, type Program, type Tracer } from '@emu/program';
+import { trace, type Program, type Tracer, type Value } from '@emu/program';
 
+import { noDropout, type Dropout } from '../nn/dropout.js';
 import { normalize } from '../nn/layers.js';
 import { Parameters, type CheckpointTensor, type NormParameters } from '../nn/parameters.js';
-import { precisionOf, stageProbe, type ModelProgramOptions } from '../nn/program-options.js';
+import { precisionOf, stageProbe, type ModelProgramOptions, type StageProbe } from '../nn/program-options.js';
 import {
   causalTransformer,
   relativeBuckets,
@@ -14,13 +15,15 @@ import { classEmbedding, evaVit, evaVitHead, visionFeatures, type EvaVit } from 
 
 type ImageEncoderConfig = Pick<MultimodalConfig, 'visual' | 'causalTransformer'>;
 
-interface ImageEncoder {
+/** EVA-ViT, `ln_visual` and Causal Transformer. */
+export interface ImageEncoder {
   readonly visual: EvaVit;
   readonly visualNorm: NormParameters;
   readonly causalTransformer: CausalTransformer;
 }
 
-function imageEncoder(p: Parameters, config: ImageEncoderConfig): ImageEncoder {
+/** Asks for the parameters; `p` stands at the root of the checkpoint. */
+export function imageEncoder(p: Parameters, config: ImageEncoderConfig): ImageEncoder {
   return {
     visual: evaVit(p.in('visual'), config.visual),
     visualNorm: p.norm('ln_visual', config.visual.width),
@@ -64,14 +67,54 @@ function buildEncoder(
   const probe = stageProbe(t, options);
   const pixels = t.input('pixels', [batch, 3, visual.imageSize, visual.imageSize]);
   const buckets = t.input('relativeBuckets', [causal.queries, causal.queries], 'i32');
-  const features = visionFeatures(model.visual, pixels, visual, probe);
-  const normalized = normalize(features, model.visualNorm, visual.epsilon);
-  probe('ln_visual', normalized);
-  const embeddings = visualEmbeddings(model.causalTransformer, normalized, buckets, causal, probe);
+  const { embeddings, features } = encode(model, pixels, buckets, config, { probe });
   t.output('embeddings', embeddings);
   if (options.stages !== true) return;
   t.output('cformer.output', embeddings);
   t.output('vit.forward', classEmbedding(evaVitHead(parameters.in('visual'), visual), features, visual));
+}
+
+/** What an encoding does besides: tells of its stages, drops elements. */
+export interface EncodeOptions {
+  readonly probe?: StageProbe;
+  /** Of the Causal Transformer, in training. */
+  readonly dropout?: Dropout;
+}
+
+/**
+ * N visual embeddings of each picture: pixels f32[B,3,S,S], normalised, buckets i32[N,N] from `relativeBuckets` ->
+ * f32[B,N,D].
+ * Source: Emu1/models/modeling_emu.py, Emu.forward up to the language model.
+ */
+export function embedImages(
+  model: ImageEncoder,
+  pixels: Value,
+  buckets: Value,
+  config: ImageEncoderConfig,
+  options: EncodeOptions = {},
+): Value {
+  return encode(model, pixels, buckets, config, options).embeddings;
+}
+
+function encode(
+  model: ImageEncoder,
+  pixels: Value,
+  buckets: Value,
+  { visual, causalTransformer }: ImageEncoderConfig,
+  { probe = () => undefined, dropout = noDropout }: EncodeOptions,
+): { readonly embeddings: Value; readonly features: Value } {
+  const features = visionFeatures(model.visual, pixels, visual, probe);
+  const normalized = normalize(features, model.visualNorm, visual.epsilon);
+  probe('ln_visual', normalized);
+  const embeddings = visualEmbeddings(
+    model.causalTransformer,
+    normalized,
+    buckets,
+    causalTransformer,
+    probe,
+    dropout,
+  );
+  return { embeddings, features };
 }
 
 /**

@@ -107,8 +107,9 @@ export function visionFeatures(vit: EvaVit, pixels: Value, config: EvaVitConfig,
   const classTokens = concat(new Array<Value>(pixels.side(0)).fill(vit.classToken), 0); // [B,1,D]
   let x = add(concat([classTokens, patches], 1), vit.positions);
   for (const [index, block] of vit.blocks.entries()) {
-    x = selfAttention(x, block, config);
-    x = feedForward(x, block, config);
+    x = x.tracer.block(`vit.block${index}`, () =>
+      feedForward(selfAttention(x, block, config), block, config),
+    );
     probe(`vit.block${index}`, x);
   }
   probe('vit.forward_features', x);

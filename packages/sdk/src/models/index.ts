@@ -7,6 +7,7 @@ export * from './encode-images.js';
 export * from './estimate.js';
 export * from './eva-vit.js';
 export * from './llama.js';
+export * from './row-attention.js';
 export * from './safety-checker.js';
 export * from './safety-verdict.js';
 export * from './unet-program.js';

@@ -1,22 +1,15 @@
-import {
-  cachedAttention,
-  cacheWrite,
-  gatedActivation,
-  linear,
-  rmsNorm,
-  rotaryEmbedding,
-  scale,
-  type Value,
-} from '@emu/program';
+import { gatedActivation, linear, rmsNorm, rotaryEmbedding, scale, type Value } from '@emu/program';
 
+import { noDropout, type Dropout } from '../nn/dropout.js';
 import { mergeHeads, project, splitHeads } from '../nn/layers.js';
 import { repeated, type LinearParameters, type Parameters } from '../nn/parameters.js';
 import type { LlamaConfig, LoraTarget } from './config.js';
+import type { RowAttention } from './row-attention.js';
 
 /*
- * LLaMA (Touvron et al. 2023) over a flat batch of rows. A row is one position of one sequence; sequences live in
- * slots of a paged key/value cache, so prompts and single steps of many sequences mix freely in one run.
- * Emu1/models/modeling_llama.py and transformers' LlamaModel.
+ * LLaMA (Touvron et al. 2023) over a flat batch of rows. A row is one position of one sequence; how rows see one
+ * another is the caller's: through a paged key/value cache when the model runs, within packed sequences when it is
+ * trained (row-attention.ts). Emu1/models/modeling_llama.py and transformers' LlamaModel.
  */
 
 /** A projection with an optional low-rank adapter (peft's names: lora_A, lora_B). */
@@ -42,22 +35,6 @@ export interface Llama {
   readonly embeddings: Value;
   readonly layers: readonly LlamaLayer[];
   readonly norm: Value;
-}
-
-/** Where each row of the flat batch stands, and the pages its sequence owns. */
-export interface CacheRows {
-  /** i32[R]: cache slot of the row's sequence; -1 for a row that is not used. */
-  readonly slot: Value;
-  /** i32[R]: position in the sequence, which is also its place in the cache. */
-  readonly position: Value;
-  /** i32[L,M]: pages of each slot in order. */
-  readonly pageTable: Value;
-}
-
-/** Key and value cache of one layer, [P,Z,G,K]. */
-export interface LayerCache {
-  readonly key: Value;
-  readonly value: Value;
 }
 
 /** The module that official checkpoints keep the language model under; peft wraps it twice more. */
@@ -118,19 +95,19 @@ export function regressionHead(p: Parameters, config: LlamaConfig): LinearParame
 }
 
 /**
- * One decoder layer: x f32[R,D] -> f32[R,D]. Writes the rows' keys and values into the cache, then lets every row
- * attend to its own sequence up to its own position.
+ * One decoder layer: x f32[R,D] -> f32[R,D]. `adapterDropout` acts on what the adapters read, as peft's lora_dropout
+ * does in training.
  */
 export function llamaLayerForward(
   x: Value,
   p: LlamaLayer,
-  cache: LayerCache,
-  rows: CacheRows,
+  rows: RowAttention,
   config: LlamaConfig,
+  adapterDropout: Dropout = noDropout,
 ): Value {
   const { epsilon } = config;
-  const mixed = selfAttention(rmsNorm(x, p.attentionNorm, { epsilon }), p, cache, rows, config);
-  const attended = projectAdapted(mixed, p.output, x);
+  const mixed = selfAttention(rmsNorm(x, p.attentionNorm, { epsilon }), p, rows, config, adapterDropout);
+  const attended = projectAdapted(mixed, p.output, adapterDropout, x);
   const h = rmsNorm(attended, p.mlpNorm, { epsilon });
   const inner = gatedActivation(project(h, p.gate), project(h, p.up), 'silu'); // SwiGLU, [R,F]
   return project(inner, p.down, { residual: attended });
@@ -139,25 +116,24 @@ export function llamaLayerForward(
 function selfAttention(
   h: Value,
   p: LlamaLayer,
-  cache: LayerCache,
-  rows: CacheRows,
+  rows: RowAttention,
   { heads, width, ropeTheta }: LlamaConfig,
+  adapterDropout: Dropout,
 ): Value {
   const rotate = (value: Value): Value => rotaryEmbedding(value, rows.position, { theta: ropeTheta });
-  const q = rotate(splitHeads(projectAdapted(h, p.q), heads)); // [R,D] -> [R,H,K]
-  const k = rotate(splitHeads(projectAdapted(h, p.k), heads));
-  const v = splitHeads(projectAdapted(h, p.v), heads);
-  const keys = cacheWrite(cache.key, k, rows);
-  const values = cacheWrite(cache.value, v, rows);
-  return mergeHeads(cachedAttention(q, keys, values, { ...rows, scale: (width / heads) ** -0.5 }));
+  const heard = (target: AdaptedLinear): Value =>
+    splitHeads(projectAdapted(h, target, adapterDropout), heads);
+  const q = rotate(heard(p.q)); // [R,D] -> [R,H,K]
+  const k = rotate(heard(p.k));
+  return mergeHeads(rows.attend(q, k, heard(p.v), (width / heads) ** -0.5));
 }
 
 /** Wx + (alpha / rank) B(Ax), unmerged as peft runs it, plus a residual. */
-function projectAdapted(x: Value, p: AdaptedLinear, residual: Value | null = null): Value {
+function projectAdapted(x: Value, p: AdaptedLinear, dropout: Dropout, residual: Value | null = null): Value {
   const base = project(x, p.base, { residual });
   if (p.adapter === null) return base;
   const { down, up, factor } = p.adapter;
-  const reduced = linear(x, down); // [R,D] -> [R,r]
+  const reduced = linear(dropout(x), down); // [R,D] -> [R,r]
   const scaled = factor === 1 ? reduced : scale(reduced, { factor, offset: 0 });
   return linear(scaled, up, { residual: base });
 }

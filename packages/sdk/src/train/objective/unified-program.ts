@@ -1,0 +1,194 @@
+import {
+  add,
+  crossEntropy,
+  embedding,
+  gatherRows,
+  multiply,
+  replaceRows,
+  reshape,
+  rmsNorm,
+  scale,
+  sumTo,
+  trace,
+  type Program,
+  type Tracer,
+  type Value,
+} from '@emu/program';
+
+import type { MultimodalConfig } from '../../models/config.js';
+import { embedImages, imageEncoder } from '../../models/encode-images.js';
+import { languageHead, llama, llamaLayerForward, regressionHead } from '../../models/llama.js';
+import { packedRows } from '../../models/row-attention.js';
+import { dropoutOf, noDropout, type Dropout } from '../../nn/dropout.js';
+import { project } from '../../nn/layers.js';
+import { Parameters } from '../../nn/parameters.js';
+import { precisionOf, stageProbe, type ModelProgramOptions } from '../../nn/program-options.js';
+import { objectiveOf, type Objective, type ObjectiveOptions } from './objective-options.js';
+import { visualLossRows } from './visual-loss.js';
+
+/** Sizes of one training program. */
+export interface UnifiedShape {
+  /** B, rows of packed sequences. */
+  readonly rows: number;
+  /** T, places per row. */
+  readonly length: number;
+  /** P, pictures in all; 0 for a program without the vision encoder. */
+  readonly pictures: number;
+  /** K, places whose next token counts; those that the batch does not need have target -100. */
+  readonly textTargets: number;
+}
+
+/** What a training program does beyond the objective. */
+export interface UnifiedOptions extends ObjectiveOptions, ModelProgramOptions {
+  /** Dropout of the Causal Transformer, 0.1 in T5's configuration; 0 by default, which leaves out `dropoutKey`. */
+  readonly dropout?: number;
+  /** Dropout of what the adapters read; for models with adapters. 0 by default. */
+  readonly adapterDropout?: number;
+  /**
+   * How many rows of the token table are parameters of their own, `tokenRowsName` f32[n,D], that stand in for rows of a
+   * frozen table: those of tokens that a tuning adds. 0 by default.
+   */
+  readonly tokenRows?: number;
+}
+
+/** Name of the parameter that `tokenRows` makes. */
+export const tokenRowsName = 'decoder.lm.trained_token_rows';
+
+/**
+ * Emu's objective (arXiv 2307.05222, section 2): next-token cross-entropy on text and l2 regression of the next visual
+ * embedding, over packed sequences; pictures go through EVA-ViT and Causal Transformer in the same program, so that one
+ * backward pass trains everything. `packedInputs` makes the inputs.
+ *
+ * Inputs: `ids`, `position` i32[B*T]; `firstKey` i32[B,T]; `textIndex`, `textTarget` i32[K] and `textWeight` f32[K]: the
+ * places (row-major in [B,T]) whose hidden state predicts a token, that token or -100, and the factor of its loss. With
+ * pictures `pixels` f32[P,3,S,S], `relativeBuckets` i32[N,N] and `visualTarget` i32[P*N], the place each embedding takes
+ * (-1: none). With pictures and visualWeight above 0 also `visualIndex`, `visualLabel` i32[P*(N+1)] and `visualWeight`
+ * f32[P*(N+1)]: places whose state predicts an embedding, places whose input is that embedding, the factors. With
+ * dropout `dropoutKey` i32[2]; with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to
+ * which place (-1: none).
+ * Outputs: `loss` f32[1], the weighted sum; `loss.text` and, where it is computed, `loss.visual`, both f32[1] and
+ * unweighted. With `stages` also `inputs_embeds`, `hidden_last`, `regress_pred`, `regress_labels`.
+ * Source: Emu1/models/modeling_emu.py and modeling_llama.py:205-249.
+ */
+export function unifiedProgram(
+  config: MultimodalConfig,
+  shape: UnifiedShape,
+  options: UnifiedOptions = {},
+): Program {
+  const { rows, length, pictures } = shape;
+  return trace(`unified.${rows}x${length}.${pictures}`, (t) => {
+    build(t, config, shape, options, objectiveOf(options));
+  });
+}
+
+function build(
+  t: Tracer,
+  config: MultimodalConfig,
+  shape: UnifiedShape,
+  options: UnifiedOptions,
+  objective: Objective,
+): void {
+  const { rows, length } = shape;
+  const probe = stageProbe(t, options);
+  const p = Parameters.of(t, precisionOf(options));
+  const drop = dropouts(t, options);
+  const model = llama(p, config.llama);
+  const inputs = embedPlaces(t, model.embeddings, config, shape, options, p, drop.causalTransformer);
+  probe('inputs_embeds', inputs);
+  const attentionRows = packedRows({
+    position: t.input('position', [rows * length], 'i32'),
+    firstKey: t.input('firstKey', [rows, length], 'i32'),
+  });
+  let x = inputs;
+  for (const [index, layer] of model.layers.entries()) {
+    x = t.block(`llama.layer${index}`, () =>
+      llamaLayerForward(x, layer, attentionRows, config.llama, drop.adapter),
+    );
+  }
+  const { epsilon } = config.llama;
+  if (options.stages === true) probe('hidden_last', rmsNorm(x, model.norm, { epsilon }));
+  const text = textLoss(
+    t,
+    rmsNorm(gather(t, x, 'textIndex', shape.textTargets), model.norm, { epsilon }),
+    p,
+    config,
+  );
+  t.output('loss.text', text);
+  if (shape.pictures === 0 || objective.visualWeight === 0) {
+    t.output('loss', text);
+    return;
+  }
+  const predictions = shape.pictures * (config.causalTransformer.queries + 1);
+  const states = rmsNorm(gather(t, x, 'visualIndex', predictions), model.norm, { epsilon });
+  const predicted = project(states, regressionHead(p, config.llama));
+  const labels = gather(t, inputs, 'visualLabel', predictions);
+  probe('regress_pred', predicted);
+  probe('regress_labels', labels);
+  const visual = weightedSum(
+    visualLossRows(predicted, labels, objective.visualReduction),
+    t.input('visualWeight', [predictions]),
+  );
+  t.output('loss.visual', visual);
+  const { visualWeight } = objective;
+  t.output('loss', add(text, visualWeight === 1 ? visual : scale(visual, { factor: visualWeight })));
+}
+
+interface Dropouts {
+  readonly causalTransformer: Dropout;
+  readonly adapter: Dropout;
+}
+
+function dropouts(t: Tracer, { dropout = 0, adapterDropout = 0 }: UnifiedOptions): Dropouts {
+  if (dropout === 0 && adapterDropout === 0) return { causalTransformer: noDropout, adapter: noDropout };
+  const key = t.input('dropoutKey', [2], 'i32');
+  return {
+    causalTransformer: dropout === 0 ? noDropout : dropoutOf(key, dropout),
+    // Streams of their own: both count from their first.
+    adapter: adapterDropout === 0 ? noDropout : dropoutOf(key, adapterDropout, firstAdapterStream),
+  };
+}
+
+const firstAdapterStream = 1 << 16;
+
+/** What the language model reads: token rows, trained rows in the places of theirs, pictures in their slots. */
+function embedPlaces(
+  t: Tracer,
+  table: Value,
+  config: MultimodalConfig,
+  { rows, length, pictures }: UnifiedShape,
+  { tokenRows = 0 }: UnifiedOptions,
+  p: Parameters,
+  drop: Dropout,
+): Value {
+  const places = rows * length;
+  let x = embedding(table, t.input('ids', [places], 'i32')); // [B*T,D]
+  if (tokenRows > 0) {
+    const trained = p.vector(tokenRowsName, [tokenRows, config.llama.width]);
+    const chosen = embedding(trained, t.input('tokenRowIndex', [places], 'i32'));
+    x = replaceRows(x, chosen, t.input('tokenRowTarget', [places], 'i32'));
+  }
+  if (pictures === 0) return x;
+  const { queries, outputWidth } = config.causalTransformer;
+  const { imageSize } = config.visual;
+  const pixels = t.input('pixels', [pictures, 3, imageSize, imageSize]);
+  const buckets = t.input('relativeBuckets', [queries, queries], 'i32');
+  const encoder = imageEncoder(p, config);
+  const visual = embedImages(encoder, pixels, buckets, config, { dropout: drop }); // [P,N,D]
+  const target = t.input('visualTarget', [pictures * queries], 'i32');
+  return replaceRows(x, reshape(visual, [pictures * queries, outputWidth]), target);
+}
+
+function textLoss(t: Tracer, states: Value, p: Parameters, config: MultimodalConfig): Value {
+  const logits = project(states, languageHead(p, config.llama));
+  const losses = crossEntropy(logits, t.input('textTarget', [states.side(0)], 'i32'));
+  return weightedSum(losses, t.input('textWeight', [states.side(0)]));
+}
+
+function gather(t: Tracer, x: Value, index: string, count: number): Value {
+  return gatherRows(x, t.input(index, [count], 'i32'));
+}
+
+/** sum of weight · x: f32[R], f32[R] -> f32[1]. */
+function weightedSum(x: Value, weight: Value): Value {
+  return sumTo(multiply(x, weight), [1]);
+}
