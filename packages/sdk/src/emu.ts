@@ -248,7 +248,7 @@ export class Emu implements AsyncDisposable {
     try {
       const results = every
         ? await sequence.extendEvery(elements, outputs, { signal })
-        : [await sequence.extend(elements, outputs, { signal })];
+        : [await sequence.prefill(elements, outputs, { signal })];
       return { sequence, results };
     } catch (error) {
       sequence.close();

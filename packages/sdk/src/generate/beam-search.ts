@@ -42,7 +42,7 @@ export async function searchBeams(task: TokenTask, options: BeamOptions): Promis
   const opened = Sequence.open(task.decoder);
   let open: readonly Sequence[] = [opened];
   try {
-    const first = await opened.extend(task.prompt, ['logits'], task);
+    const first = await opened.prefill(task.prompt, ['logits'], task);
     let beams: readonly Beam[] = [{ sequence: opened, ids: [task.startId], sum: 0, logits: logitsOf(first) }];
     for (;;) {
       const candidates = bestCandidates(beams, task, 2 * numBeams);

@@ -1,13 +1,12 @@
-import { EmuError, type Executable } from '@emu/program';
+import { EmuError } from '@emu/program';
 
 import { createScheduler, type SchedulerName } from '../diffusion/create-scheduler.js';
 import { classifierFreeGuidance } from '../diffusion/guidance.js';
 import { startLatents } from '../diffusion/noise.js';
-import type { VisualDecoderConfig } from '../models/config.js';
-import { timestepProjection, unetProgram } from '../models/unet-program.js';
 import { vaeScale } from '../models/vae-program.js';
 import type { LoadedModel } from '../session.js';
-import { nextTask } from './next-task.js';
+import { predictNoise } from './noise-predictor.js';
+import { visualDecoderOf } from './visual-decoder.js';
 
 /** What a picture is made of and how. */
 export interface PictureTask {
@@ -33,22 +32,9 @@ export interface PictureTask {
 /** Told after every step: steps done, of how many, and the latents f32[1,4,h,w] as they are. */
 export type DenoisingWatcher = (done: number, total: number, latents: Float32Array) => void | Promise<void>;
 
-/** The picture half of a model. @throws EmuError CAPABILITY_MISSING when the model has none. */
-export function visualDecoderOf(model: LoadedModel): VisualDecoderConfig {
-  const { visualDecoder } = model.config;
-  if (visualDecoder !== undefined && model.has('unet') && model.has('vae')) return visualDecoder;
-  throw new EmuError(
-    'CAPABILITY_MISSING',
-    `[picture] ${model.files.name} has no visual decoder, so it makes no pictures`,
-    {
-      hint: 'Use the pretrained Emu with unet/ and vae/; the instruction-tuned model has none.',
-    },
-  );
-}
-
 /**
  * Denoises latents: f32[1,4,h,w]. With guidance above 1 both rows [conditional, unconditional] go through the U-Net
- * together; otherwise the conditional row alone.
+ * together; otherwise the conditional row alone. Pictures drawn at the same time share runs of the U-Net.
  * @throws EmuError of the scheduler and session, or `signal.reason`.
  * Source: Emu1/models/pipeline.py, EmuGenerationPipeline.forward steps 2-4.
  */
@@ -63,23 +49,12 @@ export async function denoise(
   const shape = { height: task.height / scale, width: task.width / scale };
   const scheduler = createScheduler(model.files.scheduler ?? {}, task.steps, { scheduler: task.scheduler });
   const { guided, condition } = guidanceRows(task);
-  const batch = guided ? 2 : 1;
-  const tokens = model.config.causalTransformer.queries;
-  const executable = model.compiled(`unet/${batch}x${shape.height}x${shape.width}`, () =>
-    unetProgram(unet, { batch, ...shape, tokens }, { precision: model.precision }),
-  );
   let latents = firstLatents(task, unet.inChannels, scale, scheduler.initNoiseSigma);
   for (const [step, timestep] of scheduler.timesteps.entries()) {
-    await nextTask(); // an abort that waits in the event loop is seen before the step
     task.signal?.throwIfAborted();
     const input = scheduler.scaleModelInput(latents, step);
-    const timeFeatures = timestepProjection(
-      new Array<number>(batch).fill(timestep),
-      unet.blockChannels[0] ?? 0,
-      unet,
-    );
-    const sample = guided ? repeatedTwice(input) : input;
-    const noise = await predictNoise(executable, { sample, timeFeatures, condition }, task.signal);
+    const samples = guided ? [input, input] : [input];
+    const noise = await predictNoise(model, shape, { samples, timestep, condition }, task.signal);
     latents = scheduler.step(
       guided ? classifierFreeGuidance(noise, task.guidanceScale) : noise,
       step,
@@ -104,16 +79,6 @@ function guidanceRows({ condition, unconditional, guidanceScale }: PictureTask):
   return { guided: true, condition: rows };
 }
 
-async function predictNoise(
-  executable: Executable,
-  inputs: Readonly<Record<string, Float32Array>>,
-  signal: AbortSignal | undefined,
-): Promise<Float32Array> {
-  const { noise } = await executable.run(inputs, signal ? { signal } : {});
-  if (noise instanceof Float32Array) return noise;
-  throw new EmuError('INTERNAL', '[picture] the U-Net returned no noise');
-}
-
 function firstLatents(
   task: PictureTask,
   channels: number,
@@ -132,11 +97,4 @@ function firstLatents(
     );
   }
   return latents.map((value) => value * Math.fround(initNoiseSigma));
-}
-
-function repeatedTwice(row: Float32Array): Float32Array {
-  const rows = new Float32Array(2 * row.length);
-  rows.set(row);
-  rows.set(row, row.length);
-  return rows;
 }

@@ -4,7 +4,7 @@ import type { PromptItem } from '../image/media.js';
 import { vaeScale } from '../models/vae-program.js';
 import type { LoadedModel } from '../session.js';
 import { Admission, type CacheNeed } from './admission.js';
-import { visualDecoderOf } from './diffusion-loop.js';
+import { visualDecoderOf } from './visual-decoder.js';
 import type { GenerationRecord } from './generation-record.js';
 import { encodePictures } from './image-encoder.js';
 import { configuredDefaults, type GenerateOptions } from './options.js';

@@ -1,6 +1,7 @@
 import type { FloatTensor } from '@emu/program';
 
 import type { Pixels } from '../image/pixels.js';
+import type { TokenProbability } from './token-details.js';
 
 /** A picture that a model made: [height,width,3] u8. */
 export interface GeneratedImage extends Pixels {
@@ -30,8 +31,8 @@ export interface Usage {
 }
 
 /**
- * What happens while something is generated, in this order: queued? started (text | visual-embedding | image-progress |
- * image)* finish. A stream that fails or is aborted ends without `finish`.
+ * What happens while something is generated, in this order: queued? started (token | text | visual-embedding |
+ * image-progress | image)* finish. A stream that fails or is aborted ends without `finish`.
  */
 export type GenerationEvent =
   /** The key/value cache is taken; so many calls are in front. */
@@ -39,6 +40,17 @@ export type GenerationEvent =
   | { readonly type: 'started'; readonly model: string; readonly seed: number | bigint }
   /** Whole characters that will not change. */
   | { readonly type: 'text'; readonly text: string }
+  /**
+   * With the option logprobs: a token, before the text it ends up in; </s> too. Beam and contrastive search tell of no
+   * probabilities.
+   */
+  | {
+      readonly type: 'token';
+      readonly id: number;
+      readonly logprob?: number;
+      /** With the option topLogprobs, best first. */
+      readonly alternatives: readonly TokenProbability[];
+    }
   /** Embedding `index` (of N) of picture `imageIndex`, f32[D]. */
   | {
       readonly type: 'visual-embedding';

@@ -45,6 +45,11 @@ export class GenerationRecord {
     this.#tokens.push(id);
   }
 
+  /** Tells of a token; `token` keeps it. */
+  tokenEvent(event: Omit<Extract<GenerationEvent, { type: 'token' }>, 'type'>): void {
+    this.#emit({ type: 'token', ...event });
+  }
+
   text(text: string): void {
     if (text === '') return;
     const last = this.#content.at(-1);

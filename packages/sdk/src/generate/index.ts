@@ -23,6 +23,7 @@ export { softmax } from './probabilities.js';
 export { scoreCandidates } from './ranking.js';
 export { filterScores } from './sampling.js';
 export type { SamplingOptions } from './sampling.js';
+export type { TokenDetails, TokenProbability } from './token-details.js';
 export { chooseBest, makeTokens } from './token-loop.js';
 export type { TokenRun, TokenTask } from './token-run.js';
 export { rollOutImage } from './visual-rollout.js';

@@ -3,6 +3,7 @@ import { EmuError } from '@emu/program';
 import { schedulerNames, type SchedulerName } from '../diffusion/create-scheduler.js';
 import {
   abortSignal,
+  boolean,
   checkOptions,
   floats,
   integerIn,
@@ -52,6 +53,13 @@ export interface TextOptions extends CommonOptions {
   readonly stopSequences?: readonly string[];
   /** The answer is exactly one of these. */
   readonly choices?: readonly string[];
+  /**
+   * Adds an event for each token, with the natural logarithm of its probability after penalties and limits, before
+   * temperature, topK and topP. Default false.
+   */
+  readonly logprobs?: boolean;
+  /** With logprobs: so many of the likeliest tokens in the place of each, 0..20; default 0. */
+  readonly topLogprobs?: number;
 }
 
 /** How pictures are made. */
@@ -104,6 +112,8 @@ export const textRules = {
   penaltyAlpha: numberIn(0, 1),
   stopSequences: textList(64),
   choices: textList(10_000),
+  logprobs: boolean,
+  topLogprobs: integerIn(0, 20),
 } satisfies OptionRules & Record<keyof TextOptions, unknown>;
 
 /** Rules of PictureOptions. */
@@ -146,6 +156,8 @@ export interface TextSettings {
   readonly stopSequences: readonly string[];
   /** Token ids of each choice, without <s>. */
   readonly choices: readonly (readonly number[])[] | undefined;
+  /** Alternatives to tell of with each token; undefined tells of no tokens. */
+  readonly topLogprobs: number | undefined;
 }
 
 /** PictureOptions with every default filled in. */
@@ -234,6 +246,7 @@ export function textSettings(
     noRepeatNgramSize: settings.noRepeatNgramSize ?? 0,
     stopSequences: call.stopSequences ?? [],
     choices: call.choices?.map(encode),
+    topLogprobs: call.logprobs === true ? (call.topLogprobs ?? 0) : undefined,
   };
 }
 

@@ -27,6 +27,8 @@ export class PagedCache {
   readonly #holders: Int32Array;
   readonly #freePages: number[];
   readonly #freeSlots: number[];
+  /** Asked to release pages that are held for later use when fewer are free than a write needs. */
+  reclaim: (pages: number) => void = () => undefined;
 
   constructor(readonly shape: PagedCacheShape) {
     const { slots, pages, pageSize, pagesPerSlot } = shape;
@@ -88,10 +90,38 @@ export class PagedCache {
     for (let index = 0; index < count; index++) {
       const page = this.#pageAt(source, index);
       this.#setPage(slot, index, page);
-      this.#holders[page] = this.#holdersOf(page) + 1;
+      this.#holders[page] = this.holders(page) + 1;
     }
     this.#pageCounts[slot] = count;
     return slot;
+  }
+
+  /** Appends a page that somebody holds to a slot whose pages are all full; no values move. */
+  appendShared(slot: number, page: number): void {
+    const count = this.#countOf(slot);
+    this.#setPage(slot, count, page);
+    this.#holders[page] = this.holders(page) + 1;
+    this.#pageCounts[slot] = count + 1;
+  }
+
+  /** Holds the `index`-th page of a slot beyond the slot's life; `releasePage` lets go. Returns the page. */
+  holdPage(slot: number, index: number): number {
+    if (index >= this.#countOf(slot))
+      throw new EmuError('INTERNAL', `[kv cache] slot ${slot} has no page ${index}`, {
+        details: { slot, index },
+      });
+    const page = this.#pageAt(slot, index);
+    this.#holders[page] = this.holders(page) + 1;
+    return page;
+  }
+
+  releasePage(page: number): void {
+    this.#release(page);
+  }
+
+  /** How many slots, and others that hold it, share a page. */
+  holders(page: number): number {
+    return this.#holders[page] ?? 0;
   }
 
   /** Gives back a slot and the pages that no other slot shares. */
@@ -120,8 +150,9 @@ export class PagedCache {
     }
     const index = Math.floor(position / pageSize);
     const missing = Math.max(0, index + 1 - count);
-    const shared = missing === 0 && this.#holdersOf(this.#pageAt(slot, index)) > 1;
+    const shared = missing === 0 && this.holders(this.#pageAt(slot, index)) > 1;
     const needed = missing + (shared ? 1 : 0);
+    if (needed > this.#freePages.length) this.reclaim(needed - this.#freePages.length);
     if (needed > this.#freePages.length) {
       throw new EmuError(
         'OUT_OF_MEMORY',
@@ -156,7 +187,7 @@ export class PagedCache {
   }
 
   #release(page: number): void {
-    const holders = this.#holdersOf(page) - 1;
+    const holders = this.holders(page) - 1;
     this.#holders[page] = holders;
     if (holders === 0) this.#freePages.push(page);
   }
@@ -174,9 +205,5 @@ export class PagedCache {
 
   #setPage(slot: number, index: number, page: number): void {
     this.#pageTable[slot * this.shape.pagesPerSlot + index] = page;
-  }
-
-  #holdersOf(page: number): number {
-    return this.#holders[page] ?? 0;
   }
 }

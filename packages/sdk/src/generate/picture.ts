@@ -3,7 +3,7 @@ import { EmuError } from '@emu/program';
 import type { Pixels } from '../image/pixels.js';
 import { vaeDecodeProgram, vaeScale } from '../models/vae-program.js';
 import type { LoadedModel } from '../session.js';
-import { visualDecoderOf } from './diffusion-loop.js';
+import { visualDecoderOf } from './visual-decoder.js';
 
 export interface LatentSize {
   readonly height: number;

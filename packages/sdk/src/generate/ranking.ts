@@ -56,7 +56,7 @@ export async function scoreCandidates(
   const shared = Sequence.open(decoder);
   try {
     const head = prompt.slice(0, -1);
-    if (head.length > 0) await shared.extend(head, [], options);
+    if (head.length > 0) await shared.prefill(head, [], options);
     const sums: number[] = [];
     for (let start = 0; start < candidates.length; start += options.slots) {
       const group = candidates.slice(start, start + options.slots);

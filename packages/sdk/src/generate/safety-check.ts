@@ -5,7 +5,7 @@ import type { Pixels } from '../image/pixels.js';
 import { safetyCheckerProgram } from '../models/safety-checker.js';
 import { safetyVerdicts, type SafetyConcepts, type SafetyVerdict } from '../models/safety-verdict.js';
 import type { LoadedModel } from '../session.js';
-import { visualDecoderOf } from './diffusion-loop.js';
+import { visualDecoderOf } from './visual-decoder.js';
 
 const conceptsOf = new WeakMap<LoadedModel, Promise<SafetyConcepts>>();
 

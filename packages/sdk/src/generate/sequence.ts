@@ -25,6 +25,11 @@ export class Sequence {
     return new Sequence(decoder, decoder.cache.openSlot(), 0, onClose);
   }
 
+  /** Its place in the cache's books. */
+  get slot(): number {
+    return this.#slot;
+  }
+
   /** Positions stored so far. */
   get length(): number {
     return this.#length;
@@ -58,6 +63,22 @@ export class Sequence {
     const results = await this.#decoder.step(this.rows(elements, wanted), options);
     this.advance(elements.length);
     return results[results.length - 1] ?? {};
+  }
+
+  /**
+   * Begins the sequence with a prompt and returns what is wanted of its last element. Pages that an earlier prompt
+   * with the same beginning left in the cache are taken over, and the prompt's own are kept for later ones.
+   */
+  async prefill(
+    prompt: readonly Element[],
+    wanted: readonly RowOutput[],
+    options: StepOptions = {},
+  ): Promise<RowResult> {
+    this.#checkOpen();
+    if (this.#length === 0) this.advance(this.#decoder.pages.adopt(this.#slot, prompt));
+    const result = await this.extend(prompt.slice(this.#length), wanted, options);
+    if (this.#open && this.#length === prompt.length) this.#decoder.pages.keep(this.#slot, prompt);
+    return result;
   }
 
   /** Appends elements and returns what is wanted of every one. */

@@ -1,3 +1,4 @@
+import { allAborted } from './all-aborted.js';
 import { nextTask } from './next-task.js';
 import type { Row, RowResult } from './step.js';
 
@@ -118,23 +119,4 @@ export class StepQueue {
       stop.release();
     }
   }
-}
-
-/** A signal that fires when all have fired; one that is absent never fires. */
-function allAborted(signals: readonly (AbortSignal | undefined)[]): {
-  readonly signal: AbortSignal;
-  release(): void;
-} {
-  const controller = new AbortController();
-  const check = (): void => {
-    if (signals.every((signal) => signal?.aborted === true)) controller.abort(signals[0]?.reason);
-  };
-  for (const signal of signals) signal?.addEventListener('abort', check);
-  check();
-  return {
-    signal: controller.signal,
-    release: () => {
-      for (const signal of signals) signal?.removeEventListener('abort', check);
-    },
-  };
 }

@@ -4,6 +4,7 @@ import type { LlamaConfig } from '../models/config.js';
 import { cacheStates, decoderProgram, type CacheConfig } from '../models/decoder.js';
 import { singlePrecision, type Precision } from '../nn/parameters.js';
 import { pageCopyProgram } from './page-copy-program.js';
+import { PageIndex } from './page-index.js';
 import { PagedCache, type PageCopy } from './paged-cache.js';
 import { StepQueue, type StepRequest } from './step-queue.js';
 
@@ -47,6 +48,8 @@ const outputOrder: readonly RowOutput[] = ['hidden', 'logits', 'regressed', 'los
  */
 export class Decoder {
   readonly cache: PagedCache;
+  /** Pages of prompts that came before, for prompts that begin alike. */
+  readonly pages: PageIndex;
   readonly #session: Session;
   readonly #precision: Precision;
   readonly #executables = new Map<string, Executable>();
@@ -62,6 +65,7 @@ export class Decoder {
     this.#session = session;
     this.#precision = precision;
     this.cache = new PagedCache(cacheConfig);
+    this.pages = new PageIndex(this.cache);
     for (const { name, shape, dtype } of cacheStates(config, cacheConfig))
       session.createState(name, shape, dtype);
     this.#queue = new StepQueue(mostRows, (batch, signal) => this.#run(batch, signal));

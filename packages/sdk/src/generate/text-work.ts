@@ -11,7 +11,8 @@ import { drawPicture } from './picture-work.js';
 import type { Sequence } from './sequence.js';
 import type { Decoder, Element } from './step.js';
 import { StopSequences } from './stop-sequences.js';
-import { chooseAtRandom, chooseBest, logitsOf, makeTokens } from './token-loop.js';
+import { tellingChooser, type TokenDetails } from './token-details.js';
+import { chooseAtRandom, chooseBest, logitsOf, makeTokens, type TokenChooser } from './token-loop.js';
 import type { ImageHook, TokenRun, TokenTask, TokenWatcher } from './token-run.js';
 import { rollOutImage } from './visual-rollout.js';
 
@@ -26,6 +27,8 @@ export class TextWork implements GenerationWork {
   readonly #record: GenerationRecord;
   readonly #text: TextStream;
   readonly #stops: StopSequences;
+  /** Of the token that has been chosen last. */
+  #details: TokenDetails | undefined;
 
   constructor(
     readonly engine: Engine,
@@ -109,9 +112,13 @@ export class TextWork implements GenerationWork {
     const watch: TokenWatcher = (id) => this.#onToken(id);
     switch (method.kind) {
       case 'greedy':
-        return makeTokens(task, chooseBest, watch);
+        return makeTokens(task, this.#chooser(chooseBest), watch);
       case 'sample':
-        return makeTokens(task, chooseAtRandom(method.sampling, BigInt(this.#record.seed), 0), watch);
+        return makeTokens(
+          task,
+          this.#chooser(chooseAtRandom(method.sampling, BigInt(this.#record.seed), 0)),
+          watch,
+        );
       case 'contrastive':
         return searchContrastively(task, method, watch);
       case 'beams': {
@@ -123,8 +130,17 @@ export class TextWork implements GenerationWork {
     }
   }
 
+  #chooser(choose: TokenChooser): TokenChooser {
+    const { topLogprobs } = this.settings;
+    if (topLogprobs === undefined) return choose;
+    return tellingChooser(choose, topLogprobs, (details) => (this.#details = details));
+  }
+
   #onToken(id: number): boolean {
     this.#record.token(id);
+    if (this.settings.topLogprobs !== undefined) {
+      this.#record.tokenEvent(this.#details ?? { id, alternatives: [] });
+    }
     this.#record.text(this.#stops.push(this.#text.push(id)));
     return this.#stops.isStopped;
   }

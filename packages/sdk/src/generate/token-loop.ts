@@ -29,7 +29,7 @@ export async function makeTokens(
 ): Promise<TokenRun> {
   const sequence = Sequence.open(task.decoder);
   try {
-    const first = logitsOf(await sequence.extend(task.prompt, ['logits'], task));
+    const first = logitsOf(await sequence.prefill(task.prompt, ['logits'], task));
     return await continueTokens(sequence, first, task, choose, watch);
   } finally {
     sequence.close();

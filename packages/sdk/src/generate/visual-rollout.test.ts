@@ -50,7 +50,29 @@ describe.skipIf(!referenceExists).each(testBackends)('roll-outs on $name', ({ ba
     const made = await Promise.all(openings.map(rollOut)); // conditional and unconditional rows share runs
     expectGolden(joinRows(made), 'generate_image.safetensors', `${name}.embeddings`);
     expect(made[0]?.length).toBe(count * llama.width);
-    expect(decoder.cache.freePages).toBe(decoder.cache.shape.pages);
+    expect(decoder.cache.freePages + decoder.pages.size).toBe(decoder.cache.shape.pages);
+  });
+
+  it('has the same bits whether a prompt is computed or found in the cache', async () => {
+    const { bos, imageStart } = tokenizer.specialTokens;
+    const opening = [bos, ...Array.from({ length: 60 }, (_, index) => 500 + index), imageStart];
+    const whole = await rollOut(opening);
+    const again = await rollOut(opening);
+    const branched = await rollOut([...opening.slice(0, 40), 900, 901, imageStart]);
+    expect(again).toEqual(whole);
+    const sequence = Sequence.open(decoder);
+    expect(decoder.pages.adopt(sequence.slot, opening)).toBeGreaterThan(0);
+    sequence.close();
+    const fresh = await openReferenceLanguageModel('multimodal', llama, backend);
+    try {
+      const alone = Sequence.open(fresh.decoder);
+      expect(await rollOutImage(alone, [...opening.slice(0, 40), 900, 901, imageStart], count, {})).toEqual(
+        branched,
+      );
+      alone.close();
+    } finally {
+      await fresh.session.dispose();
+    }
   });
 
   it('in the middle of a text leave the state that the whole text has', async () => {

@@ -22,7 +22,9 @@ export async function rollOutImage(
   const made: Float32Array[] = [];
   for (let index = 0; index < count; index++) {
     const last = made.at(-1);
-    const { regressed } = await sequence.extend(last ? [last] : opening, ['regressed'], options);
+    const { regressed } = await (last === undefined && sequence.length === 0
+      ? sequence.prefill(opening, ['regressed'], options)
+      : sequence.extend(last ? [last] : opening, ['regressed'], options));
     if (regressed === undefined) throw new EmuError('INTERNAL', '[generate] a step returned no embedding');
     const embedding = regressed.slice();
     made.push(embedding);
