@@ -1,13 +1,12 @@
-import { integerAttribute, listAttribute, refuseAttribute, refuseShape, type OpDefinition } from '../op.js';
-import type { Attributes } from '../program.js';
+import { refuseShape, type OpDefinition } from '../op.js';
 import { sameShape, toFloat32, type Shape, type Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { activationFunction, type ActivationKind } from './activation-kind.js';
+import { allSides, outputSides, stepsOf, type Padding } from './convolution-geometry.js';
 import { inputSignature } from './signature.js';
 import { floats, present, roundedLike } from './tensor-access.js';
 
-/** Zero rows and columns added around a picture: top, bottom, left, right. */
-export type Padding = readonly [number, number, number, number];
+export type { Padding } from './convolution-geometry.js';
 
 export interface ConvolutionOptions {
   readonly bias?: Value | null;
@@ -30,8 +29,7 @@ export interface ConvolutionOptions {
 export function convolution(x: Value, weight: Value, options: ConvolutionOptions = {}): Value {
   const { padding = 0, stride = 1 } = options;
   const inputs = [x, weight, options.bias ?? null, options.residual ?? null];
-  const sides = typeof padding === 'number' ? [padding, padding, padding, padding] : padding;
-  const attributes = { stride, padding: sides, activation: options.activation ?? 'none' };
+  const attributes = { stride, padding: allSides(padding), activation: options.activation ?? 'none' };
   return x.tracer.call('convolution', inputs, attributes)[0] as Value;
 }
 
@@ -43,41 +41,13 @@ const bind = inputSignature<'B' | 'H' | 'W' | 'C' | 'O' | 'kh' | 'kw'>(
   'residual? f32[...]',
 );
 
-function paddingAttribute(attributes: Attributes): Padding {
-  const padding = listAttribute('convolution', attributes, 'padding');
-  if (padding.length !== 4 || padding.some((side) => !Number.isSafeInteger(side) || side < 0)) {
-    refuseAttribute(
-      'convolution',
-      'padding',
-      padding,
-      'four integers of at least 0: top, bottom, left, right',
-    );
-  }
-  return padding as unknown as Padding;
-}
-
-function outputSide(side: number, padding: number, kernel: number, stride: number): number {
-  return Math.floor((side + padding - kernel) / stride) + 1;
-}
-
 export const convolutionOp: OpDefinition = {
   name: 'convolution',
   infer(inputs, attributes) {
     activationFunction('convolution', attributes);
-    const stride = integerAttribute('convolution', attributes, 'stride', 1);
-    const [top, bottom, left, right] = paddingAttribute(attributes);
+    const steps = stepsOf('convolution', attributes);
     const { B, H, W, O, kh, kw } = bind(inputs);
-    const [paddedHeight, paddedWidth] = [H + top + bottom, W + left + right];
-    if (kh === 0 || kw === 0 || kh > paddedHeight || kw > paddedWidth) {
-      const message = `kernel ${kh}x${kw} does not fit the padded picture ${paddedHeight}x${paddedWidth}`;
-      refuseShape('convolution', message, inputs);
-    }
-    const shape: Shape = [
-      B,
-      outputSide(H, top + bottom, kh, stride),
-      outputSide(W, left + right, kw, stride),
-      O,
-    ];
+    const shape: Shape = [B, ...outputSides('convolution', [H, W], [kh, kw], steps, inputs), O];
     const residual = inputs[3];
     if (residual && !sameShape(residual.shape, shape)) {
       refuseShape('convolution', `residual is not [${shape.join(',')}]`, inputs);
@@ -86,8 +56,8 @@ export const convolutionOp: OpDefinition = {
   },
   reference(inputs, attributes, outputs) {
     const activate = activationFunction('convolution', attributes);
-    const stride = integerAttribute('convolution', attributes, 'stride', 1);
-    const [top, , left] = paddingAttribute(attributes);
+    const { stride, padding } = stepsOf('convolution', attributes);
+    const [top, , left] = padding;
     const { B, H, W, C, O, kh, kw } = bind(inputs);
     const weight = present(inputs, 1);
     const [x, weights] = [roundedLike(weight, present(inputs, 0)), toFloat32(weight)];

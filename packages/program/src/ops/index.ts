@@ -3,6 +3,9 @@ import { EmuError } from '../errors.js';
 import type { OpDefinition } from '../op.js';
 import { linearOp } from './linear.js';
 import { convolutionOp } from './convolution.js';
+import { convolutionGradientInputOp } from './convolution-gradient-input.js';
+import { convolutionGradientWeightOp } from './convolution-gradient-weight.js';
+import { matmulOp } from './matmul.js';
 import { embeddingOp } from './embedding.js';
 import { rmsNormOp } from './rms-norm.js';
 import { layerNormOp } from './layer-norm.js';
@@ -50,6 +53,9 @@ import { logSoftmaxGradientOp } from './log-softmax-gradient.js';
 const list: readonly OpDefinition[] = [
   linearOp,
   convolutionOp,
+  convolutionGradientInputOp,
+  convolutionGradientWeightOp,
+  matmulOp,
   embeddingOp,
   rmsNormOp,
   layerNormOp,
@@ -116,6 +122,10 @@ export function opNames(): readonly string[] {
 export * from './activation-kind.js';
 export * from './linear.js';
 export * from './convolution.js';
+export * from './convolution-gradient-input.js';
+export * from './convolution-gradient-weight.js';
+export * from './matmul.js';
+export type { ProductPrecision } from './precision.js';
 export * from './embedding.js';
 export * from './rms-norm.js';
 export * from './layer-norm.js';
