@@ -93,7 +93,7 @@ export type TokenCandidate = Message<"emu.v1.TokenCandidate"> & {
   id: number;
 
   /**
-   * Natural logarithm of its probability under the model, before temperature, penalties and limits.
+   * Natural logarithm of its probability after penalties and limits, before temperature.
    *
    * @generated from field: float logprob = 2;
    */
@@ -121,7 +121,7 @@ export type Token = Message<"emu.v1.Token"> & {
   id: number;
 
   /**
-   * Natural logarithm of its probability under the model, before temperature, penalties and limits; with
+   * Natural logarithm of its probability after penalties and limits, before temperature; with
    * DetailOptions.logprobs.
    *
    * @generated from field: optional float logprob = 2;
