@@ -9,7 +9,7 @@ import { attentionFamilyCases } from './parity/attention.js';
 import type { CaseMaker } from './parity/case-list.js';
 import { elementCases } from './parity/elements.js';
 import { moveCases } from './parity/moves.js';
-import { normCases } from './parity/norms.js';
+import { normCases, normGradientCases } from './parity/norms.js';
 import { productCases } from './parity/products.js';
 import { programCases } from './parity/programs.js';
 import { refusals, type Refusal } from './parity/refusals.js';
@@ -45,6 +45,7 @@ export function* parityCases(options: ParityOptions): Generator<ParityCase> {
   yield* made('reference', productCases());
   yield* made('reference', attentionFamilyCases());
   yield* made('reference', normCases());
+  yield* made('reference', normGradientCases());
   yield* made('reference', elementCases());
   yield* made('reference', moveCases());
   yield* made('reference', programCases());

@@ -1,4 +1,5 @@
-import { attention } from '../../ops/attention.js';
+import { attention, type AttentionOptions } from '../../ops/attention.js';
+import { attentionGradient } from '../../ops/attention-gradient.js';
 import { cachePageCopy } from '../../ops/cache-page-copy.js';
 import { cacheWrite } from '../../ops/cache-write.js';
 import { cachedAttention } from '../../ops/cached-attention.js';
@@ -13,6 +14,8 @@ interface AttentionSize {
   readonly sizes: readonly [number, number, number, number, number, number];
   readonly causal?: true;
   readonly bias?: true;
+  /** Lengths of the sequences packed into the T = S positions of each batch element. */
+  readonly packed?: readonly (readonly number[])[];
   /** Deviation of queries; large ones make the softmax sharp. */
   readonly spread?: number;
 }
@@ -37,14 +40,58 @@ const attentionSizes: readonly AttentionSize[] = [
   { sizes: [1, 12, 70, 2, 2, 31], spread: 30 },
   { sizes: [3, 16, 16, 8, 8, 40] },
   { sizes: [1, 5, 77, 5, 5, 160] },
+  { sizes: [2, 9, 9, 2, 1, 8], causal: true, packed: [[9], [1, 2, 6]] },
+  { sizes: [1, 33, 33, 2, 2, 17], bias: true, packed: [[5, 20, 8]] },
+  { sizes: [1, 300, 300, 1, 1, 16], causal: true, packed: [[10, 141, 149]] },
+  {
+    sizes: [2, 150, 150, 4, 2, 40],
+    causal: true,
+    bias: true,
+    packed: [
+      [149, 1],
+      [30, 120],
+    ],
+  },
 ];
 
+/** For every position, where the sequence that it belongs to begins. */
+function sequenceStarts(lengths: readonly number[]): number[] {
+  let end = 0;
+  return lengths.flatMap((length) => {
+    end += length;
+    return new Array<number>(length).fill(end - length);
+  });
+}
+
+/** The inputs and options that a size asks for. */
+function drawn(
+  w: CaseWriter,
+  size: AttentionSize,
+): { q: Value; k: Value; v: Value; options: AttentionOptions } {
+  const { sizes, causal = false, bias = false, packed, spread = 1 } = size;
+  const [B, T, S, H, G, K] = sizes;
+  const [q, k, v] = [
+    w.floats('q', [B, T, H, K], spread),
+    w.floats('k', [B, S, G, K]),
+    w.floats('v', [B, S, G, K]),
+  ];
+  const options = {
+    scale: K ** -0.5,
+    causal,
+    bias: bias ? w.floats('bias', [H, T, S], 2) : null,
+    firstKey: packed ? w.indices('firstKey', [B, T], packed.flatMap(sequenceStarts)) : null,
+  };
+  return { q, k, v, options };
+}
+
 function* attentionCases(): Generator<CaseMaker> {
-  for (const { sizes, causal = false, bias = false, spread = 1 } of attentionSizes) {
+  for (const size of attentionSizes) {
+    const { sizes, causal = false, bias = false, packed, spread = 1 } = size;
     const [B, T, S, H, G, K] = sizes;
     const traits = [
       ...(causal ? ['causal'] : []),
       ...(bias ? ['bias'] : []),
+      ...(packed ? ['packed'] : []),
       ...(spread > 1 ? ['sharp'] : []),
     ];
     const label = [`B${B}-T${T}-S${S}-H${H}-G${G}-K${K}`, ...traits].join('-');
@@ -53,18 +100,30 @@ function* attentionCases(): Generator<CaseMaker> {
       spread > 1
         ? { absolute: 2e-5, relative: 2e-5, reason: 'scores of about 30 before the exponent' }
         : summed;
-    yield makes('attention', label, tolerance, (w) =>
-      attention(
-        w.floats('q', [B, T, H, K], spread),
-        w.floats('k', [B, S, G, K]),
-        w.floats('v', [B, S, G, K]),
-        {
-          scale: K ** -0.5,
-          causal,
-          bias: bias ? w.floats('bias', [H, T, S], 2) : null,
-        },
-      ),
-    );
+    yield makes('attention', label, tolerance, (w) => {
+      const { q, k, v, options } = drawn(w, size);
+      return attention(q, k, v, options);
+    });
+    // With sharp scores a gradient is a difference of such weights times a query of that size.
+    const gradientTolerance =
+      spread > 1
+        ? {
+            absolute: 6e-4,
+            relative: 2e-5,
+            reason: 'scores of about 30 before the exponent, queries of 30 after',
+          }
+        : {
+            absolute: 1e-5,
+            relative: 1e-5,
+            reason: 'f32 sums over keys and queries of products of two sums',
+          };
+    yield makes('attentionGradient', label, gradientTolerance, (w) => {
+      const { q, k, v, options } = drawn(w, size);
+      const out = attention(q, k, v, options);
+      const dout = w.floats('dout', [B, T, H, K]);
+      const { dq, dk, dv, dbias } = attentionGradient(q, k, v, { ...options, out, dout });
+      return { dq, dk, dv, ...(dbias ? { dbias } : {}) };
+    });
   }
 }
 

@@ -1,10 +1,23 @@
+import { crossEntropyGradient } from '../../ops/cross-entropy-gradient.js';
 import { crossEntropy, ignoredTarget } from '../../ops/cross-entropy.js';
+import { groupNormGradient } from '../../ops/group-norm-gradient.js';
 import { groupNorm } from '../../ops/group-norm.js';
+import { layerNormGradient } from '../../ops/layer-norm-gradient.js';
 import { layerNorm } from '../../ops/layer-norm.js';
+import { logSoftmaxGradient } from '../../ops/log-softmax-gradient.js';
 import { logSoftmax } from '../../ops/log-softmax.js';
+import { rmsNormGradient } from '../../ops/rms-norm-gradient.js';
 import { rmsNorm } from '../../ops/rms-norm.js';
+import type { Tolerance } from '../op-case.js';
 import { summed } from '../tolerances.js';
 import { awkwardWidths, makes, type CaseMaker } from './case-list.js';
+
+const normGradient: Tolerance = {
+  absolute: 2e-5,
+  relative: 1e-5,
+  reason:
+    'f32 sums over rows or places; a spread of x far below 1 in a narrow row multiplies them by its inverse',
+};
 
 /** Shape and groups. */
 const grouped: readonly (readonly [readonly number[], number])[] = [
@@ -45,6 +58,48 @@ export function* normCases(): Generator<CaseMaker> {
         const channels = [shape.at(-1) ?? 0];
         const [weight, bias] = [w.weight('weight', channels), w.weight('bias', channels)];
         return groupNorm(w.floats('x', shape, 2), weight, bias, { groups, epsilon: 1e-5, activation });
+      });
+    }
+  }
+}
+
+/** More rows than one block of a sum over rows holds, too. */
+const gradientRows = [0, 1, 5, 70] as const;
+
+/** Cases of the gradients of those ops. */
+export function* normGradientCases(): Generator<CaseMaker> {
+  for (const width of [...awkwardWidths, 1001]) {
+    for (const rows of gradientRows) {
+      const [label, shape] = [`${rows}x${width}`, [rows, width]];
+      yield makes('rmsNormGradient', label, summed, (w) => {
+        const [x, dy] = [w.floats('x', shape, 3), w.floats('dy', shape)];
+        return { ...rmsNormGradient(x, w.weight('weight', [width]), dy, { epsilon: 1e-6 }) };
+      });
+      yield makes('layerNormGradient', label, normGradient, (w) => {
+        const [x, dy] = [w.floats('x', shape, 3), w.floats('dy', shape)];
+        return { ...layerNormGradient(x, w.weight('weight', [width]), dy, { epsilon: 1e-5 }) };
+      });
+      if (rows > 5) continue;
+      yield makes('logSoftmaxGradient', label, summed, (w) =>
+        logSoftmaxGradient(logSoftmax(w.floats('x', shape, 4)), w.floats('dy', shape)),
+      );
+      yield makes('crossEntropyGradient', label, summed, (w) => {
+        const target = w
+          .drawIndices('target', rows, width)
+          .map((id, row) => (row === 2 ? ignoredTarget : id));
+        const [logits, dy] = [w.floats('logits', shape, 4), w.floats('dy', [rows])];
+        return crossEntropyGradient(logits, w.indices('target', [rows], target), dy);
+      });
+    }
+  }
+  for (const [shape, groups] of grouped) {
+    for (const activation of ['none', 'silu', 'gelu', 'quickGelu', 'relu'] as const) {
+      yield makes('groupNormGradient', `${shape.join('x')}-${groups}-${activation}`, normGradient, (w) => {
+        const channels = [shape.at(-1) ?? 0];
+        const [weight, bias] = [w.weight('weight', channels), w.weight('bias', channels)];
+        const [x, dy] = [w.floats('x', shape, 2), w.floats('dy', shape)];
+        const options = { groups, epsilon: 1e-5, activation };
+        return { ...groupNormGradient(x, weight, bias, dy, options) };
       });
     }
   }

@@ -1,6 +1,9 @@
+import { attentionGradient } from '../../ops/attention-gradient.js';
+import { attention } from '../../ops/attention.js';
 import { cachePageCopy } from '../../ops/cache-page-copy.js';
 import { cacheWrite } from '../../ops/cache-write.js';
 import { cachedAttention } from '../../ops/cached-attention.js';
+import { crossEntropyGradient } from '../../ops/cross-entropy-gradient.js';
 import { crossEntropy } from '../../ops/cross-entropy.js';
 import { embedding } from '../../ops/embedding.js';
 import { gatherRows } from '../../ops/gather-rows.js';
@@ -52,6 +55,12 @@ const attending = (w: CaseWriter, slot: number, position: number, table: readonl
     { ...where(w, slot, position, table), scale: 1 },
   );
 
+/** Three queries and keys of one head, the last query with this first key. */
+function packedInputs(w: CaseWriter, bad: number) {
+  const [q, k, v] = [w.floats('q', [1, 3, 1, 8]), w.floats('k', [1, 3, 1, 8]), w.floats('v', [1, 3, 1, 8])];
+  return { q, k, v, options: { scale: 1, firstKey: w.indices('firstKey', [1, 3], [0, 3, bad]) } };
+}
+
 const builds: readonly (readonly [string, string, number, Build])[] = [
   [
     'embedding',
@@ -77,6 +86,35 @@ const builds: readonly (readonly [string, string, number, Build])[] = [
     'target',
     1,
     (w, bad) => crossEntropy(w.floats('logits', [2, 9]), w.indices('target', [2], [8, bad])),
+  ],
+  [
+    'crossEntropyGradient',
+    'target',
+    1,
+    (w, bad) =>
+      crossEntropyGradient(
+        w.floats('logits', [2, 9]),
+        w.indices('target', [2], [8, bad]),
+        w.floats('dy', [2]),
+      ),
+  ],
+  [
+    'attention',
+    'firstKey',
+    2,
+    (w, bad) => {
+      const { q, k, v, options } = packedInputs(w, bad);
+      return attention(q, k, v, options);
+    },
+  ],
+  [
+    'attentionGradient',
+    'firstKey',
+    2,
+    (w, bad) => {
+      const { q, k, v, options } = packedInputs(w, bad);
+      return attentionGradient(q, k, v, { ...options, out: q, dout: q }).dq;
+    },
   ],
   ['cacheWrite', 'slot', 2, (w, bad) => writing(w, bad, 0)],
   ['cacheWrite', 'position', 2, (w, bad) => writing(w, 1, bad)],

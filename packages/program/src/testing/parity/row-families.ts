@@ -4,16 +4,20 @@ import { attention } from '../../ops/attention.js';
 import { cachedAttention } from '../../ops/cached-attention.js';
 import { cast } from '../../ops/cast.js';
 import { convolution } from '../../ops/convolution.js';
+import { crossEntropyGradient } from '../../ops/cross-entropy-gradient.js';
 import { crossEntropy } from '../../ops/cross-entropy.js';
 import { embedding } from '../../ops/embedding.js';
 import { gatedActivation } from '../../ops/gated-activation.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { groupNorm } from '../../ops/group-norm.js';
+import { layerNormGradient } from '../../ops/layer-norm-gradient.js';
 import { layerNorm } from '../../ops/layer-norm.js';
 import { linear } from '../../ops/linear.js';
+import { logSoftmaxGradient } from '../../ops/log-softmax-gradient.js';
 import { logSoftmax } from '../../ops/log-softmax.js';
 import { multiply } from '../../ops/multiply.js';
 import { reshape } from '../../ops/reshape.js';
+import { rmsNormGradient } from '../../ops/rms-norm-gradient.js';
 import { rmsNorm } from '../../ops/rms-norm.js';
 import { rotaryEmbedding } from '../../ops/rotary-embedding.js';
 import { scale } from '../../ops/scale.js';
@@ -151,6 +155,20 @@ function* widthFamilies(width: number): Generator<RowFamily> {
   yield family('crossEntropy', label, (w, rows) => {
     const target = w.drawIndices('target', batchRows, width);
     return crossEntropy(x(w, rows), indexRows(w, 'target', target, rows));
+  });
+  yield family('rmsNormGradient', label, (w, rows) => {
+    const dy = x(w, rows, 'dy');
+    return rmsNormGradient(x(w, rows), w.weight('g', [width]), dy, { epsilon: 1e-6 }).dx;
+  });
+  yield family('layerNormGradient', label, (w, rows) => {
+    const dy = x(w, rows, 'dy');
+    return layerNormGradient(x(w, rows), w.weight('g', [width]), dy, { epsilon: 1e-5 }).dx;
+  });
+  yield family('logSoftmaxGradient', label, (w, rows) => logSoftmaxGradient(x(w, rows), x(w, rows, 'dy')));
+  yield family('crossEntropyGradient', label, (w, rows) => {
+    const target = w.drawIndices('target', batchRows, width);
+    const dy = w.floatRows('dy', [batchRows], rows);
+    return crossEntropyGradient(x(w, rows), indexRows(w, 'target', target, rows), dy);
   });
   yield family('activation', `gelu-${label}`, (w, rows) => activation(x(w, rows), 'gelu'));
   yield family('activation', `silu-${label}`, (w, rows) => activation(x(w, rows), 'silu'));

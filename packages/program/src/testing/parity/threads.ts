@@ -1,10 +1,14 @@
+import { attentionGradient } from '../../ops/attention-gradient.js';
 import { attention } from '../../ops/attention.js';
 import { convolution } from '../../ops/convolution.js';
+import { groupNormGradient } from '../../ops/group-norm-gradient.js';
 import { groupNorm } from '../../ops/group-norm.js';
+import { layerNormGradient } from '../../ops/layer-norm-gradient.js';
 import { layerNorm } from '../../ops/layer-norm.js';
 import { linear } from '../../ops/linear.js';
 import { logSoftmax } from '../../ops/log-softmax.js';
 import { permute } from '../../ops/permute.js';
+import type { Value } from '../../trace.js';
 import { exact } from '../tolerances.js';
 import { makes, type CaseMaker } from './case-list.js';
 
@@ -24,6 +28,22 @@ export function* threadCases(): Generator<CaseMaker> {
   yield makes('attention', 'threads', exact, (w) => {
     const [q, k, v] = ['q', 'k', 'v'].map((name) => w.floats(name, [1, 300, 4, 88]));
     return attention(q as never, k as never, v as never, { scale: 88 ** -0.5, causal: true });
+  });
+  yield makes('attentionGradient', 'threads', exact, (w) => {
+    const draw = (name: string, heads: number): Value => w.floats(name, [2, 300, heads, 40]);
+    const options = { scale: 40 ** -0.5, causal: true, bias: w.floats('bias', [4, 300, 300]) };
+    const given = { ...options, out: draw('out', 4), dout: draw('dout', 4) };
+    const { dq, dk, dv } = attentionGradient(draw('q', 4), draw('k', 2), draw('v', 2), given);
+    return { dq, dk, dv };
+  });
+  yield makes('groupNormGradient', 'threads', exact, (w) => {
+    const [x, dy] = [w.floats('x', [1, 60, 61, 64]), w.floats('dy', [1, 60, 61, 64])];
+    const options = { groups: 32, epsilon: 1e-5, activation: 'silu' } as const;
+    return { ...groupNormGradient(x, w.weight('g', [64]), w.weight('b', [64]), dy, options) };
+  });
+  yield makes('layerNormGradient', 'threads', exact, (w) => {
+    const [x, dy] = [w.floats('x', [301, 700]), w.floats('dy', [301, 700])];
+    return { ...layerNormGradient(x, w.weight('g', [700]), dy, { epsilon: 1e-5 }) };
   });
   yield makes('groupNorm', 'threads', exact, (w) =>
     groupNorm(w.floats('x', [1, 60, 61, 64]), w.weight('g', [64]), w.weight('b', [64]), {
