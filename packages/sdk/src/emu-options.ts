@@ -31,6 +31,8 @@ export interface ScoreOptions {
   readonly rankBy?: 'token' | 'sum' | 'authors';
   /** Groups of the authors' mean; see RankedCandidate. Default 1. */
   readonly segments?: number;
+  /** Who asks; see CommonOptions. */
+  readonly client?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -41,6 +43,8 @@ export interface PrefillOptions {
   readonly every?: boolean;
   /** Positions that the sequence may come to have; default the context length. */
   readonly maxPositions?: number;
+  /** Who asks; see CommonOptions. */
+  readonly client?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -51,6 +55,7 @@ export const captionRules = { ...textRules, lead: text } satisfies OptionRules;
 export const scoreRules = {
   rankBy: oneOf('token', 'sum', 'authors'),
   segments: integerIn(1, 1_000_000),
+  client: text,
   signal: abortSignal,
 } satisfies OptionRules;
 
@@ -64,5 +69,6 @@ export const prefillRules = {
   },
   every: boolean,
   maxPositions: integerIn(1, 1_000_000),
+  client: text,
   signal: abortSignal,
 } satisfies OptionRules;

@@ -564,7 +564,7 @@ describe.skipIf(!referenceExists)('text with pictures in it', () => {
     expect({ finishReason, images: usage.images }).toEqual({ finishReason: 'stop', images: 1 });
     // The picture is the one that the same text gives when a picture is asked for.
     const start = [...elements, 400, imageStart];
-    const rolled = await engine.rollOut(start, undefined, undefined);
+    const rolled = await engine.rollOut(start, undefined, {});
     expect(images[0]?.embeddings.data).toEqual(rolled);
   });
 });

@@ -11,7 +11,7 @@ import {
   type ScoreOptions,
 } from './emu-options.js';
 import type { ChatMessage, ChatPart } from './generate/chat-format.js';
-import { Engine } from './generate/engine.js';
+import { Engine, type EngineStatistics } from './generate/engine.js';
 import { GenerationStream, type GenerationWork } from './generate/generation-stream.js';
 import { abortSignal, checkOptions } from './generate/option-checks.js';
 import {
@@ -78,6 +78,11 @@ export class Emu implements AsyncDisposable {
 
   get disposed(): boolean {
     return this.#model.disposed;
+  }
+
+  /** What the engine holds at the moment and has done since the model was opened. */
+  statistics(): EngineStatistics {
+    return this.#engine.statistics();
   }
 
   /**
@@ -193,14 +198,15 @@ export class Emu implements AsyncDisposable {
     checkOptions('score', options, scoreRules);
     const items = checkedPrompt(prompt, 'score');
     const tokens = this.#candidateTokens(candidates);
-    const { rankBy = 'token', segments = 1, signal } = options;
+    const { rankBy = 'token', segments = 1, client, signal } = options;
     const engine = this.#engine;
     const elements = await this.#elements(items, signal);
     const longest = Math.max(...tokens.map((candidate) => candidate.length));
     engine.checkLength(elements.length, longest);
     const decoder = await engine.decoder(signal);
     const slots = Math.min(tokens.length, 16);
-    const leave = await engine.enter(engine.needOf(slots + 1, elements.length, longest), undefined, signal);
+    const need = engine.needOf(slots + 1, elements.length, longest);
+    const leave = await engine.enter(need, undefined, { client, signal });
     try {
       const scores = await scoreCandidates(decoder, elements, tokens, { segments, slots, signal });
       return [...scores].sort((a, b) => rankOf(a, rankBy) - rankOf(b, rankBy));
@@ -234,7 +240,13 @@ export class Emu implements AsyncDisposable {
     this.#model.checkOpen();
     checkOptions('prefill', options, prefillRules);
     const items = checkedPrompt(prompt, 'prefill');
-    const { outputs = ['logits'], every = false, maxPositions = this.#model.contextLength, signal } = options;
+    const {
+      outputs = ['logits'],
+      every = false,
+      maxPositions = this.#model.contextLength,
+      client,
+      signal,
+    } = options;
     const engine = this.#engine;
     const elements = await this.#elements(items, signal);
     engine.checkLength(Math.max(elements.length, maxPositions), 0);
@@ -242,7 +254,7 @@ export class Emu implements AsyncDisposable {
     const leave = await engine.enter(
       engine.needOf(1, 0, Math.max(elements.length, maxPositions)),
       undefined,
-      signal,
+      { client, signal },
     );
     const sequence = Sequence.open(decoder, leave);
     try {

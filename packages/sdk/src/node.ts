@@ -50,6 +50,7 @@ const pretrainedRules = {
   },
   cacheSlots: integerIn(1, 512),
   cacheTokens: integerIn(1, 2 ** 26),
+  queueLimit: integerIn(0, 1_000_000),
   onProgress: { describe: 'a function', accepts: (value: unknown) => typeof value === 'function' },
   logger: { describe: 'an object with debug, info and warn', accepts: anObject },
   signal: abortSignal,

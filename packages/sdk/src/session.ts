@@ -7,7 +7,7 @@ import {
   type Session,
 } from '@emu/program';
 
-import { Decoder } from './generate/step.js';
+import { Decoder, type DecoderStatistics } from './generate/step.js';
 import { checkpointComponents, type ComponentName } from './models/components.js';
 import type { EmuConfig, LlamaConfig } from './models/config.js';
 import { decoderProgram, type CacheConfig } from './models/decoder.js';
@@ -66,6 +66,8 @@ export interface ModelOptions extends LoadOptions {
    * at most 16 times the context length.
    */
   readonly cacheTokens?: number;
+  /** Calls that may wait for a place in the cache before further ones get QUEUE_FULL; default 1024. */
+  readonly queueLimit?: number;
 }
 
 const positionsPerPage = 16;
@@ -134,6 +136,11 @@ export class LoadedModel {
   /** Bytes of weights and states. */
   get memoryBytes(): number {
     return this.#session.memoryBytes;
+  }
+
+  /** What the language model has done so far; all 0 before its first use. */
+  get decoderStatistics(): DecoderStatistics {
+    return this.#decoder?.statistics ?? { runs: 0, rows: 0, rowsShared: 0 };
   }
 
   /** Whether the checkpoint has a part. */

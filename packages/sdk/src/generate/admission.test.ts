@@ -27,12 +27,43 @@ describe('admission to the key/value cache', () => {
     );
     const leave = await admission.enter({ slots: 2, pages: 1 });
     const controller = new AbortController();
-    const waiting = admission.enter({ slots: 2, pages: 4 }, controller.signal);
+    const waiting = admission.enter({ slots: 2, pages: 4 }, { signal: controller.signal });
     const next = admission.enter({ slots: 1, pages: 1 });
     controller.abort(new Error('gone'));
     await expect(waiting).rejects.toThrow('gone');
     leave();
     await next;
     expect(admission.queueLength).toBe(0);
+  });
+
+  it('gives clients turns, whatever the length of their lines', async () => {
+    const admission = new Admission({ slots: 1, pages: 1 });
+    let leave = await admission.enter({ slots: 1, pages: 1 });
+    const order: string[] = [];
+    const call = (client: string, name: string): Promise<void> =>
+      admission.enter({ slots: 1, pages: 1 }, { client }).then((left) => {
+        order.push(name);
+        leave = left;
+      });
+    const calls = [call('a', 'a1'), call('a', 'a2'), call('a', 'a3'), call('b', 'b1'), call('c', 'c1')];
+    for (const each of ['a1', 'b1', 'c1', 'a2', 'a3']) {
+      leave();
+      await new Promise(setImmediate);
+      expect(order.at(-1)).toBe(each);
+    }
+    await Promise.all(calls);
+  });
+
+  it('has a bound, and says so', async () => {
+    const admission = new Admission({ slots: 1, pages: 1 }, 1);
+    const leave = await admission.enter({ slots: 1, pages: 1 });
+    const waiting = admission.enter({ slots: 1, pages: 1 });
+    await expect(admission.enter({ slots: 1, pages: 1 })).rejects.toThrow(
+      '[kv cache] 1 calls wait already, which is the limit',
+    );
+    expect(admission.held).toEqual({ slots: 1, pages: 1 });
+    leave();
+    (await waiting)();
+    expect(admission.held).toEqual({ slots: 0, pages: 0 });
   });
 });

@@ -6,38 +6,59 @@ export interface CacheNeed {
   readonly pages: number;
 }
 
+/** Who asks, and how long they are willing to. */
+export interface AdmissionOptions {
+  /** Callers of one name wait in one line; the lines take turns. */
+  readonly client?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 interface Waiting {
   readonly need: CacheNeed;
   readonly enter: () => void;
 }
 
 /**
- * Lets calls into the key/value cache in the order in which they came, each when its whole need fits, so that no two of
- * them can end up waiting for each other's pages.
+ * Lets calls into the key/value cache, each when its whole need fits, so that no two of them can end up waiting for
+ * each other's pages. Calls of one client enter in the order in which they came; clients take turns, so that a client
+ * with a thousand calls delays another's single one by one call. The call whose turn it is keeps its turn until it
+ * fits: a large one is not overtaken for ever.
  */
 export class Admission {
   readonly #capacity: CacheNeed;
+  readonly #mostWaiting: number;
   #free: CacheNeed;
-  readonly #waiting: Waiting[] = [];
+  /** Lines of waiting calls by client; the first client's turn is next. */
+  readonly #lines = new Map<string, Waiting[]>();
+  #waiting = 0;
 
-  constructor(capacity: CacheNeed) {
+  constructor(capacity: CacheNeed, mostWaiting = Infinity) {
     this.#capacity = capacity;
+    this.#mostWaiting = mostWaiting;
     this.#free = capacity;
   }
 
   /** Calls that wait. */
   get queueLength(): number {
-    return this.#waiting.length;
+    return this.#waiting;
+  }
+
+  /** Slots and pages that calls which have entered hold. */
+  get held(): CacheNeed {
+    return {
+      slots: this.#capacity.slots - this.#free.slots,
+      pages: this.#capacity.pages - this.#free.pages,
+    };
   }
 
   /**
    * Resolves when the need fits; the result gives it back, once.
-   * @throws EmuError OUT_OF_MEMORY when it can never fit; or `signal.reason`.
+   * @throws EmuError OUT_OF_MEMORY when it can never fit, QUEUE_FULL when too many wait; or `signal.reason`.
    */
-  async enter(need: CacheNeed, signal?: AbortSignal): Promise<() => void> {
+  async enter(need: CacheNeed, { client = '', signal }: AdmissionOptions = {}): Promise<() => void> {
     this.#refuseImpossible(need);
     signal?.throwIfAborted();
-    if (this.#waiting.length > 0 || !this.#fits(need)) await this.#wait(need, signal);
+    if (this.#waiting > 0 || !this.#fits(need)) await this.#wait(need, client, signal);
     else this.#take(need);
     let held = true;
     return () => {
@@ -48,7 +69,8 @@ export class Admission {
     };
   }
 
-  #wait(need: CacheNeed, signal: AbortSignal | undefined): Promise<void> {
+  #wait(need: CacheNeed, client: string, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#waiting >= this.#mostWaiting) throw queueFull(this.#waiting);
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
         need,
@@ -58,21 +80,34 @@ export class Admission {
         },
       };
       const onAbort = (): void => {
-        const index = this.#waiting.indexOf(waiting);
-        if (index >= 0) this.#waiting.splice(index, 1);
+        this.#leaveLine(client, waiting);
         reject(signal?.reason as Error);
         this.#letIn();
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(waiting);
+      this.#lines.set(client, [...(this.#lines.get(client) ?? []), waiting]);
+      this.#waiting += 1;
     });
+  }
+
+  #leaveLine(client: string, waiting: Waiting): void {
+    const line = this.#lines.get(client) ?? [];
+    const left = line.filter((other) => other !== waiting);
+    if (left.length === line.length) return;
+    this.#waiting -= 1;
+    if (left.length === 0) this.#lines.delete(client);
+    else this.#lines.set(client, left);
   }
 
   #letIn(): void {
     for (;;) {
-      const next = this.#waiting[0];
-      if (next === undefined || !this.#fits(next.need)) return;
-      this.#waiting.shift();
+      const [turn] = this.#lines;
+      const next = turn?.[1][0];
+      if (turn === undefined || next === undefined || !this.#fits(next.need)) return;
+      const [client, line] = turn;
+      this.#lines.delete(client);
+      if (line.length > 1) this.#lines.set(client, line.slice(1)); // to the end of the turns
+      this.#waiting -= 1;
       this.#take(next.need);
       next.enter();
     }
@@ -97,4 +132,11 @@ export class Admission {
       },
     );
   }
+}
+
+function queueFull(waiting: number): EmuError {
+  return new EmuError('QUEUE_FULL', `[kv cache] ${waiting} calls wait already, which is the limit`, {
+    hint: 'Try again later, or open the model with a larger queueLimit.',
+    details: { waiting },
+  });
 }

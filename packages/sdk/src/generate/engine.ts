@@ -3,7 +3,7 @@ import { EmuError } from '@emu/program';
 import type { PromptItem } from '../image/media.js';
 import { vaeScale } from '../models/vae-program.js';
 import type { LoadedModel } from '../session.js';
-import { Admission, type CacheNeed } from './admission.js';
+import { Admission, type AdmissionOptions, type CacheNeed } from './admission.js';
 import { visualDecoderOf } from './visual-decoder.js';
 import type { GenerationRecord } from './generation-record.js';
 import { encodePictures } from './image-encoder.js';
@@ -16,8 +16,17 @@ import {
   type PromptPiece,
 } from './prompt.js';
 import { Sequence } from './sequence.js';
-import type { Decoder, Element } from './step.js';
+import type { Decoder, DecoderStatistics, Element } from './step.js';
 import { rollOutImage } from './visual-rollout.js';
+
+/** What an engine holds at the moment, and what its language model has done since it was opened. */
+export interface EngineStatistics extends DecoderStatistics {
+  /** Calls that wait for a place in the key/value cache. */
+  readonly queued: number;
+  /** Places in the cache that calls under way have been promised. */
+  readonly sequences: { readonly held: number; readonly total: number };
+  readonly pages: { readonly held: number; readonly total: number };
+}
 
 /**
  * What all generations on one model share: the encoder for media, the places in the key/value cache, the roll-outs of
@@ -28,7 +37,7 @@ export class Engine implements MediaEncoder {
   readonly configured: GenerateOptions;
   readonly rowsPerImage: number;
   readonly width: number;
-  #admission: Admission | undefined;
+  readonly #admission: Admission;
   /** Roll-outs to guide away from, by prompt; undefined is none, a constant of the model. */
   readonly #unconditional = new Map<string | undefined, Promise<Float32Array>>();
 
@@ -39,6 +48,20 @@ export class Engine implements MediaEncoder {
     this.configured = configuredDefaults(model.files.generation);
     this.rowsPerImage = model.config.causalTransformer.queries;
     this.width = model.config.llama.width;
+    const { slots, pages } = model.cacheConfig;
+    this.#admission = new Admission({ slots, pages }, model.options.queueLimit);
+  }
+
+  /** What the engine holds and has done; see `EngineStatistics`. */
+  statistics(): EngineStatistics {
+    const { slots, pages } = this.model.cacheConfig;
+    const { held, queueLength } = this.#admission;
+    return {
+      queued: queueLength,
+      sequences: { held: held.slots, total: slots },
+      pages: { held: held.pages, total: pages },
+      ...this.model.decoderStatistics,
+    };
   }
 
   get space(): string {
@@ -90,11 +113,9 @@ export class Engine implements MediaEncoder {
   async enter(
     need: CacheNeed,
     record: GenerationRecord | undefined,
-    signal: AbortSignal | undefined,
+    options: AdmissionOptions,
   ): Promise<() => void> {
-    const { slots, pages } = this.#cacheShape;
-    this.#admission ??= new Admission({ slots, pages });
-    const entering = this.#admission.enter(need, signal);
+    const entering = this.#admission.enter(need, options);
     const { queueLength } = this.#admission;
     if (queueLength > 0) record?.queued(queueLength - 1);
     return entering;
@@ -110,7 +131,7 @@ export class Engine implements MediaEncoder {
     const pieces: readonly PromptPiece[] =
       negativePrompt === undefined ? [] : [{ kind: 'text', text: negativePrompt }];
     // No signal: others may wait for the same roll-out.
-    const rolling = this.rollOut(this.pictureElementsOf(pieces), undefined, undefined);
+    const rolling = this.rollOut(this.pictureElementsOf(pieces), undefined, {});
     this.#unconditional.set(negativePrompt, rolling);
     rolling.catch(() => this.#unconditional.delete(negativePrompt));
     if (this.#unconditional.size > mostKept) this.#dropOldest();
@@ -121,11 +142,14 @@ export class Engine implements MediaEncoder {
   async rollOut(
     prompt: readonly Element[],
     record: GenerationRecord | undefined,
-    signal: AbortSignal | undefined,
+    { client, signal }: AdmissionOptions,
   ): Promise<Float32Array> {
     this.checkLength(prompt.length, this.rowsPerImage);
     const decoder = await this.decoder(signal);
-    const leave = await this.enter(this.needOf(1, prompt.length, this.rowsPerImage), record, signal);
+    const leave = await this.enter(this.needOf(1, prompt.length, this.rowsPerImage), record, {
+      client,
+      signal,
+    });
     try {
       record?.started(this.model.files.name, prompt.length, imagesIn(prompt, this.rowsPerImage));
       const sequence = Sequence.open(decoder);

@@ -1,6 +1,7 @@
 /* Generation: what the Emu class is made of, for servers and for those who need the low level. */
 export type { ChatMessage } from './chat-format.js';
 export type { FinishReason, GeneratedImage, GenerationEvent, GenerationResult, Usage } from './events.js';
+export type { EngineStatistics } from './engine.js';
 export { GenerationStream } from './generation-stream.js';
 export type { CommonOptions, GenerateOptions, PictureOptions, TextOptions } from './options.js';
 export { generateRules, pictureRules, textRules } from './options.js';

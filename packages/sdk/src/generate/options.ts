@@ -25,6 +25,11 @@ export interface CommonOptions {
   readonly signal?: AbortSignal;
   /** After an abort: `throw` (default) the signal's reason, or `return` what there is so far. */
   readonly onAbort?: 'throw' | 'return';
+  /**
+   * Who asks. Calls of one client wait for a place in the key/value cache in their order, different clients take
+   * turns; calls without it are one client.
+   */
+  readonly client?: string;
 }
 
 /** How text is made. Defaults are the model's generation_config.json, then those of the authors' `generate`. */
@@ -95,7 +100,12 @@ export interface GenerateOptions extends TextOptions, PictureOptions {
   readonly output?: 'text' | 'image' | 'interleaved';
 }
 
-const commonRules = { seed, signal: abortSignal, onAbort: oneOf('throw', 'return') } satisfies OptionRules;
+const commonRules = {
+  seed,
+  signal: abortSignal,
+  onAbort: oneOf('throw', 'return'),
+  client: text,
+} satisfies OptionRules;
 
 /** Rules of TextOptions. */
 export const textRules = {
@@ -158,6 +168,7 @@ export interface TextSettings {
   readonly choices: readonly (readonly number[])[] | undefined;
   /** Alternatives to tell of with each token; undefined tells of no tokens. */
   readonly topLogprobs: number | undefined;
+  readonly client: string | undefined;
 }
 
 /** PictureOptions with every default filled in. */
@@ -171,6 +182,7 @@ export interface PictureSettings {
   readonly safetyChecker: 'black' | 'report' | 'off';
   readonly latents: Float32Array | undefined;
   readonly previewEvery: number;
+  readonly client: string | undefined;
 }
 
 const configNames: Readonly<Record<string, keyof GenerateOptions>> = {
@@ -246,6 +258,7 @@ export function textSettings(
     noRepeatNgramSize: settings.noRepeatNgramSize ?? 0,
     stopSequences: call.stopSequences ?? [],
     choices: call.choices?.map(encode),
+    client: call.client,
     topLogprobs: call.logprobs === true ? (call.topLogprobs ?? 0) : undefined,
   };
 }
@@ -303,6 +316,7 @@ export function pictureSettings(
     safetyChecker: settings.safetyChecker ?? 'black',
     latents: call.latents,
     previewEvery: call.previewEvery ?? 0,
+    client: call.client,
   };
 }
 

@@ -23,11 +23,19 @@ export class PageIndex {
   readonly #roots = new Map<number, KeptPage[]>();
   /** In the order of their last use, oldest first. */
   readonly #kept = new Set<KeptPage>();
+  #positionsShared = 0;
 
   /** Takes over the cache's `reclaim`: pages kept here go when sequences need room. */
   constructor(cache: PagedCache) {
     this.#cache = cache;
-    cache.reclaim = (pages) => { this.#evict(pages); };
+    cache.reclaim = (pages) => {
+      this.#evict(pages);
+    };
+  }
+
+  /** Positions that prompts have found here so far. */
+  get positionsShared(): number {
+    return this.#positionsShared;
   }
 
   /** Pages kept at the moment. */
@@ -51,6 +59,7 @@ export class PageIndex {
       siblings = found.children;
       length += pageSize;
     }
+    this.#positionsShared += length;
     return length;
   }
 

@@ -41,7 +41,8 @@ export class PictureWork implements GenerationWork {
 
   async #condition(signal: AbortSignal): Promise<Float32Array> {
     if (this.source.kind === 'prompt') {
-      return this.engine.rollOut(await this.source.elements(signal), this.#record, signal);
+      const { client } = this.settings;
+      return this.engine.rollOut(await this.source.elements(signal), this.#record, { client, signal });
     }
     this.#record.started(this.engine.model.files.name, 0, 1);
     return this.source.rows;

@@ -31,6 +31,16 @@ export interface Row {
 /** Results of a row: `hidden` and `regressed` f32[D], `logits` f32[V], `losses` f32[1]; those that were wanted. */
 export type RowResult = Readonly<Partial<Record<RowOutput, Float32Array>>>;
 
+/** What a decoder has done since it was opened. */
+export interface DecoderStatistics {
+  /** Runs of the language model. */
+  readonly runs: number;
+  /** Rows of all runs: positions of prompts, tokens and visual embeddings. */
+  readonly rows: number;
+  /** Rows whose position was found in the cache and not computed. */
+  readonly rowsShared: number;
+}
+
 export interface StepOptions {
   readonly signal?: AbortSignal | undefined;
 }
@@ -54,6 +64,8 @@ export class Decoder {
   readonly #precision: Precision;
   readonly #executables = new Map<string, Executable>();
   readonly #queue: StepQueue;
+  #runs = 0;
+  #rows = 0;
 
   /** The session must hold the weights that decoder programs name; the cache is created here. */
   constructor(
@@ -69,6 +81,10 @@ export class Decoder {
     for (const { name, shape, dtype } of cacheStates(config, cacheConfig))
       session.createState(name, shape, dtype);
     this.#queue = new StepQueue(mostRows, (batch, signal) => this.#run(batch, signal));
+  }
+
+  get statistics(): DecoderStatistics {
+    return { runs: this.#runs, rows: this.#rows, rowsShared: this.pages.positionsShared };
   }
 
   /**
@@ -106,6 +122,8 @@ export class Decoder {
     const parts = this.#withPages(batch);
     const rows = parts.flatMap((request) => request.taken);
     if (rows.length === 0) return;
+    this.#runs += 1;
+    this.#rows += rows.length;
     const chosen = [...rows.keys()].filter((index) => (rows[index]?.wanted ?? []).length > 0);
     const outputs = outputOrder.filter((output) => rows.some((row) => row.wanted?.includes(output)));
     const executable = this.#executable(rows, chosen.length, outputs);

@@ -52,7 +52,8 @@ export class TextWork implements GenerationWork {
     const { pictures } = this;
     if (pictures !== undefined && pictures.guidanceScale > 1)
       await engine.unconditional(pictures.negativePrompt);
-    const leave = await engine.enter(this.#need(prompt.length, maxNewTokens), this.#record, signal);
+    const need = this.#need(prompt.length, maxNewTokens);
+    const leave = await engine.enter(need, this.#record, { client: this.settings.client, signal });
     try {
       this.#record.started(engine.model.files.name, prompt.length, imagesIn(prompt, engine.rowsPerImage));
       const run = await this.#search(this.#task(decoder, prompt, maxNewTokens, signal));
