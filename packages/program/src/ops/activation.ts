@@ -4,6 +4,7 @@ import type { Value } from '../trace.js';
 import { activationFunction, type ActivationKind } from './activation-kind.js';
 import { onlyFloatInput } from './axis.js';
 import { floats, present } from './tensor-access.js';
+import { activationGradient } from './activation-gradient.js';
 
 /** Applies a scalar function to every element. x f32[...] -> f32[...]. */
 export function activation(x: Value, kind: ActivationKind): Value {
@@ -20,5 +21,7 @@ export const activationOp: OpDefinition = {
     const activate = activationFunction('activation', attributes);
     floats(outputs[0] as Tensor).set(floats(present(inputs, 0)).map(activate));
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient: ([dy], { inputs, attributes }) => [
+    activationGradient(inputs[0] as Value, dy as Value, attributes['activation'] as ActivationKind),
+  ],
 };

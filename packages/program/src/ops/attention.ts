@@ -13,6 +13,7 @@ import { inputSignature, type BoundSides } from './signature.js';
 import { attendRow } from './softmax-rows.js';
 import { floats, present } from './tensor-access.js';
 import { visibleKeys } from './visible-keys.js';
+import { attentionGradient } from './attention-gradient.js';
 
 export interface AttentionOptions {
   /** Factor on q·k, usually 1/sqrt(K). */
@@ -101,5 +102,16 @@ export const attentionOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dout], { inputs, outputs, attributes }) {
+    const [q, k, v, bias, firstKey = null] = inputs as readonly [Value, Value, Value, Value | null, Value?];
+    const { dq, dk, dv, dbias } = attentionGradient(q, k, v, {
+      scale: numberAttribute('attention', attributes, 'scale'),
+      causal: attributes['causal'] === 1,
+      bias,
+      firstKey,
+      out: outputs[0] as Value,
+      dout: dout as Value,
+    });
+    return [dq, dk, dv, dbias, null];
+  },
 };

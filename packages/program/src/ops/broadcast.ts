@@ -1,5 +1,7 @@
 import { refuseShape, type InputTypes } from '../op.js';
-import { elementCount, type Shape, type TensorType } from '../tensor.js';
+import { elementCount, sameShape, type Shape, type TensorType } from '../tensor.js';
+import type { Value } from '../trace.js';
+import { sumTo } from './sum-to.js';
 
 /**
  * The type of `a` combined with a `b` that broadcasts to it: aligned at the right, every side of b equal to a's
@@ -15,6 +17,11 @@ export function broadcastType(op: string, inputs: InputTypes): TensorType {
   if (!fits)
     refuseShape(op, `b [${b.shape.join(',')}] does not broadcast to a [${a.shape.join(',')}]`, inputs);
   return { shape: a.shape, dtype: 'f32' };
+}
+
+/** The gradient of an operand that was broadcast: that of the result, summed over the repetitions. */
+export function summedTo(gradient: Value, operand: Value): Value {
+  return sameShape(gradient.shape, operand.shape) ? gradient : sumTo(gradient, operand.shape);
 }
 
 /** Calls `visit` for every element of `a` with the index of the element of `b` that belongs to it. */

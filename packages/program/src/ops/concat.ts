@@ -4,6 +4,7 @@ import type { Tensor, TensorType } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { aroundAxis, axisAttribute, normalAxis } from './axis.js';
 import { floats } from './tensor-access.js';
+import { slice } from './slice.js';
 
 /**
  * Joins values along an axis; a negative axis counts from the end.
@@ -65,5 +66,13 @@ export const concatOp: OpDefinition = {
       start += length;
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs, attributes }) {
+    const axis = axisAttribute('concat', attributes, dy as Value);
+    let start = 0;
+    return (inputs as readonly Value[]).map((input) => {
+      const length = input.side(axis);
+      start += length;
+      return slice(dy as Value, { axis, start: start - length, length });
+    });
+  },
 };

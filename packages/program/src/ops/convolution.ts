@@ -5,6 +5,11 @@ import { activationFunction, type ActivationKind } from './activation-kind.js';
 import { allSides, outputSides, stepsOf, type Padding } from './convolution-geometry.js';
 import { inputSignature } from './signature.js';
 import { floats, present, roundedLike } from './tensor-access.js';
+import { activation } from './activation.js';
+import { add } from './add.js';
+import { convolutionGradientInput } from './convolution-gradient-input.js';
+import { convolutionGradientWeight } from './convolution-gradient-weight.js';
+import { sumTo } from './sum-to.js';
 
 export type { Padding } from './convolution-geometry.js';
 
@@ -94,6 +99,30 @@ export const convolutionOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  composed([x, weight, bias = null, residual = null], attributes) {
+    const kind = attributes['activation'] as ActivationKind;
+    if (kind === 'none' || !x || !weight) return null;
+    const activated = activation(
+      convolution(x, weight, { bias, ...stepsOf('convolution', attributes) }),
+      kind,
+    );
+    return [residual === null ? activated : add(activated, residual)];
+  },
+  gradient([dy], { inputs, attributes }) {
+    const [x, weight] = inputs as readonly [Value, Value];
+    const steps = stepsOf('convolution', attributes);
+    const dx = convolutionGradientInput(dy as Value, weight, {
+      ...steps,
+      height: x.side(1),
+      width: x.side(2),
+    });
+    const dweight = convolutionGradientWeight(x, dy as Value, {
+      ...steps,
+      kernelHeight: weight.side(2),
+      kernelWidth: weight.side(3),
+      precision: weight.dtype === 'bf16' ? 'bf16' : 'f32',
+    });
+    return [dx, dweight, sumTo(dy as Value, [weight.side(0)]), dy as Value];
+  },
   weightLayouts: { 1: 'convolution' },
 };

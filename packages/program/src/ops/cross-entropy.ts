@@ -4,6 +4,7 @@ import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { logSumExp } from './softmax-rows.js';
 import { checkedIndex, floats, indices, present } from './tensor-access.js';
+import { crossEntropyGradient } from './cross-entropy-gradient.js';
 
 /** The target of a row that does not count, as in PyTorch. */
 export const ignoredTarget = -100;
@@ -35,5 +36,8 @@ export const crossEntropyOp: OpDefinition = {
       out[row] = largest - (logits[row * V + target] as number) + excess;
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs }) {
+    const [logits, target] = inputs as readonly [Value, Value];
+    return [crossEntropyGradient(logits, target, dy as Value), null];
+  },
 };

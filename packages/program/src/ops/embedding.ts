@@ -1,8 +1,10 @@
 import type { OpDefinition } from '../op.js';
-import type { Tensor } from '../tensor.js';
+import { elementCount, type Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { checkedIndex, floatReader, floats, indices, present } from './tensor-access.js';
+import { reshape } from './reshape.js';
+import { scatterAddRows } from './scatter-add-rows.js';
 
 /**
  * Looks up rows of a table.
@@ -30,5 +32,11 @@ export const embeddingOp: OpDefinition = {
       for (let d = 0; d < D; d++) out[row * D + d] = table(id * D + d);
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs }) {
+    const [table, ids] = inputs as readonly [Value, Value];
+    const [count, width] = [table.side(0), table.side(1)];
+    const looked = elementCount(ids.shape);
+    const rows = reshape(dy as Value, [looked, width]);
+    return [scatterAddRows(rows, reshape(ids, [looked]), { count }), null];
+  },
 };

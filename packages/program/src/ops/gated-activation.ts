@@ -4,6 +4,7 @@ import type { Value } from '../trace.js';
 import { activationFunction, type ActivationKind } from './activation-kind.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
+import { gatedActivationGradient } from './gated-activation-gradient.js';
 
 /**
  * act(gate) · up, element by element: SwiGLU with `silu`, GEGLU with `gelu` (Shazeer 2020).
@@ -29,5 +30,10 @@ export const gatedActivationOp: OpDefinition = {
     const out = floats(outputs[0] as Tensor);
     for (let i = 0; i < out.length; i++) out[i] = activate(gate[i] as number) * (up[i] as number);
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs, attributes }) {
+    const [gate, up] = inputs as readonly [Value, Value];
+    const kind = attributes['activation'] as ActivationKind;
+    const towards = gatedActivationGradient(gate, up, dy as Value, kind);
+    return [towards.gate, towards.up];
+  },
 };

@@ -3,6 +3,7 @@ import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { checkedIndex, floats, indices, present } from './tensor-access.js';
+import { scatterAddRows } from './scatter-add-rows.js';
 
 /**
  * Row index[n] of x, for every n; an index may occur more than once.
@@ -30,5 +31,8 @@ export const gatherRowsOp: OpDefinition = {
       out.set(x.subarray(row * D, (row + 1) * D), n * D);
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs }) {
+    const [x, index] = inputs as readonly [Value, Value];
+    return [scatterAddRows(dy as Value, index, { count: x.side(0) }), null];
+  },
 };

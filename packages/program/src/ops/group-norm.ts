@@ -6,6 +6,7 @@ import { activationFunction, type ActivationKind } from './activation-kind.js';
 import { epsilonAttribute, type NormOptions } from './rms-norm.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
+import { groupNormGradient } from './group-norm-gradient.js';
 
 export interface GroupNormOptions extends NormOptions {
   readonly groups: number;
@@ -82,5 +83,13 @@ export const groupNormOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs, attributes }) {
+    const [x, weight, bias] = inputs as readonly [Value, Value, Value];
+    const { dx, dweight, dbias } = groupNormGradient(x, weight, bias, dy as Value, {
+      groups: integerAttribute('groupNorm', attributes, 'groups', 1),
+      epsilon: epsilonAttribute('groupNorm', attributes),
+      activation: attributes['activation'] as ActivationKind,
+    });
+    return [dx, dweight, dbias];
+  },
 };

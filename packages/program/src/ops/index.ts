@@ -16,6 +16,7 @@ import { cachedAttentionOp } from './cached-attention.js';
 import { cachePageCopyOp } from './cache-page-copy.js';
 import { rotaryEmbeddingOp } from './rotary-embedding.js';
 import { replaceRowsOp } from './replace-rows.js';
+import { replaceRowsGradientOp } from './replace-rows-gradient.js';
 import { gatherRowsOp } from './gather-rows.js';
 import { addOp } from './add.js';
 import { multiplyOp } from './multiply.js';
@@ -66,6 +67,7 @@ const list: readonly OpDefinition[] = [
   cachePageCopyOp,
   rotaryEmbeddingOp,
   replaceRowsOp,
+  replaceRowsGradientOp,
   gatherRowsOp,
   addOp,
   multiplyOp,
@@ -136,6 +138,7 @@ export * from './cached-attention.js';
 export * from './cache-page-copy.js';
 export * from './rotary-embedding.js';
 export * from './replace-rows.js';
+export * from './replace-rows-gradient.js';
 export * from './gather-rows.js';
 export * from './add.js';
 export * from './multiply.js';

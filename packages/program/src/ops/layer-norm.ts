@@ -4,6 +4,7 @@ import type { Value } from '../trace.js';
 import { epsilonAttribute, type NormOptions } from './rms-norm.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
+import { layerNormGradient } from './layer-norm-gradient.js';
 
 /**
  * (x - mean) / sqrt(variance + epsilon) · weight + bias over the last axis, with the biased variance
@@ -45,5 +46,10 @@ export const layerNormOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs, attributes }) {
+    const [x, weight] = inputs as readonly [Value, Value];
+    const epsilon = epsilonAttribute('layerNorm', attributes);
+    const { dx, dweight, dbias } = layerNormGradient(x, weight, dy as Value, { epsilon });
+    return [dx, dweight, dbias];
+  },
 };

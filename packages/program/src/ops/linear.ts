@@ -1,9 +1,14 @@
 import { activationFunction, type ActivationKind } from './activation-kind.js';
 import type { OpDefinition } from '../op.js';
-import { toFloat32, type Tensor } from '../tensor.js';
+import { toFloat32, type Tensor, elementCount } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { roundedLike } from './tensor-access.js';
+import { activation } from './activation.js';
+import { add } from './add.js';
+import { matmul } from './matmul.js';
+import { reshape } from './reshape.js';
+import { sumTo } from './sum-to.js';
 
 export interface LinearOptions {
   readonly bias?: Value | null;
@@ -30,6 +35,11 @@ const bind = inputSignature<'I' | 'O'>(
   'bias? f32[O]',
   'residual? f32[...,O]',
 );
+
+/** [...,D] -> [rows,D]; a view. */
+function asMatrix(x: Value): Value {
+  return x.shape.length === 2 ? x : reshape(x, [elementCount(x.shape.slice(0, -1)), x.side(-1)]);
+}
 
 export const linearOp: OpDefinition = {
   name: 'linear',
@@ -58,6 +68,19 @@ export const linearOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  composed([x, weight, bias = null, residual = null], attributes) {
+    const kind = attributes['activation'] as ActivationKind;
+    if (kind === 'none' || !x || !weight) return null;
+    const activated = activation(linear(x, weight, { bias }), kind);
+    return [residual === null ? activated : add(activated, residual)];
+  },
+  gradient([dy], { inputs }) {
+    const [x, weight] = inputs as readonly [Value, Value];
+    const precision = weight.dtype === 'bf16' ? 'bf16' : 'f32';
+    const rows = asMatrix(dy as Value);
+    const dx = reshape(matmul(rows, weight, { precision }), x.shape);
+    const dweight = matmul(rows, asMatrix(x), { transposeA: true, precision });
+    return [dx, dweight, sumTo(dy as Value, [weight.side(0)]), dy as Value];
+  },
   weightLayouts: { 1: 'linear' },
 };

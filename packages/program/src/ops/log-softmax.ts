@@ -4,6 +4,7 @@ import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { logSumExp } from './softmax-rows.js';
 import { floats, present } from './tensor-access.js';
+import { logSoftmaxGradient } from './log-softmax-gradient.js';
 
 /** x - log(sum(exp(x))) over the last axis. x f32[...,V] -> f32[...,V]. */
 export function logSoftmax(x: Value): Value {
@@ -26,5 +27,5 @@ export const logSoftmaxOp: OpDefinition = {
       for (let i = start; i < start + V; i++) out[i] = (x[i] as number) - largest - excess;
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient: ([dy], { outputs }) => [logSoftmaxGradient(outputs[0] as Value, dy as Value)],
 };

@@ -1,7 +1,7 @@
 import type { OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
-import { broadcastType, forEachBroadcast } from './broadcast.js';
+import { broadcastType, forEachBroadcast, summedTo } from './broadcast.js';
 import { floats, present } from './tensor-access.js';
 
 /**
@@ -23,5 +23,8 @@ export const multiplyOp: OpDefinition = {
       out[i] = (left[i] as number) * (right[j] as number);
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs }) {
+    const [a, b] = inputs as readonly [Value, Value];
+    return [multiply(dy as Value, b), summedTo(multiply(dy as Value, a), b)];
+  },
 };

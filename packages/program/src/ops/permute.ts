@@ -42,5 +42,13 @@ export const permuteOp: OpDefinition = {
       out[index] = x[from] as number;
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs, attributes }) {
+    const axes = axesAttribute(attributes, inputs[0] as Value);
+    return [
+      permute(
+        dy as Value,
+        axes.map((_, axis) => axes.indexOf(axis)),
+      ),
+    ];
+  },
 };

@@ -3,6 +3,8 @@ import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { checkedIndex, floats, indices, present } from './tensor-access.js';
+import { fill } from './fill.js';
+import { replaceRowsGradient } from './replace-rows-gradient.js';
 
 /**
  * A copy of x in which row target[n] is rows[n]; target -1 is left out, of equal targets the last one stays. This
@@ -32,5 +34,9 @@ export const replaceRowsOp: OpDefinition = {
       if (target >= 0) out.set(rows.subarray(n * D, (n + 1) * D), target * D);
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs }) {
+    const [x, rows, target] = inputs as readonly [Value, Value, Value];
+    const zeros = fill(x.tracer, rows.shape, 0);
+    return [replaceRows(dy as Value, zeros, target), replaceRowsGradient(dy as Value, target), null];
+  },
 };

@@ -44,6 +44,6 @@ export const reshapeOp: OpDefinition = {
   reference() {
     // The output is the memory of the input.
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient: ([dy], { inputs }) => [reshape(dy as Value, (inputs[0] as Value).shape)],
   aliasesInput: true,
 };

@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
+import { rmsNormGradient } from './rms-norm-gradient.js';
 
 export interface NormOptions {
   /** Added to the mean square (or the variance) before the root. */
@@ -46,5 +47,10 @@ export const rmsNormOp: OpDefinition = {
       for (let d = 0; d < D; d++) out[start + d] = (x[start + d] as number) * factor * (weight[d] as number);
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs, attributes }) {
+    const [x, weight] = inputs as readonly [Value, Value];
+    const epsilon = epsilonAttribute('rmsNorm', attributes);
+    const { dx, dweight } = rmsNormGradient(x, weight, dy as Value, { epsilon });
+    return [dx, dweight];
+  },
 };

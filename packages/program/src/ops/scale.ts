@@ -32,5 +32,7 @@ export const scaleOp: OpDefinition = {
       out[i] = value * factor + offset;
     });
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient: ([dy], { attributes }) => [
+    scale(dy as Value, { factor: numberAttribute('scale', attributes, 'factor') }),
+  ],
 };

@@ -55,5 +55,11 @@ export const sliceOp: OpDefinition = {
       out.set(x.subarray(from, from + length * inner), o * length * inner);
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient: ([dy], { inputs, attributes }) => [
+    {
+      axis: axisAttribute('slice', attributes, inputs[0] as Value),
+      start: integerAttribute('slice', attributes, 'start', 0),
+      part: dy as Value,
+    },
+  ],
 };

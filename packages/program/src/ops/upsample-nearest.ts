@@ -3,6 +3,7 @@ import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
+import { upsampleNearestGradient } from './upsample-nearest-gradient.js';
 
 export interface UpsampleOptions {
   /** Rows of the result. */
@@ -49,5 +50,8 @@ export const upsampleNearestOp: OpDefinition = {
       }
     }
   },
-  gradient: { because: 'arrives with the training work' },
+  gradient([dy], { inputs }) {
+    const x = inputs[0] as Value;
+    return [upsampleNearestGradient(dy as Value, { height: x.side(1), width: x.side(2) })];
+  },
 };
