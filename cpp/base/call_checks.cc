@@ -115,7 +115,8 @@ std::string NumberText(double value) {
 
 }  // namespace
 
-Status BindInputs(const CallTypes& call, std::initializer_list<const char*> signatures, BoundSides* sides) {
+Status BindInputs(const CallTypes& call, std::initializer_list<const char*> signatures, BoundSides* sides,
+                  size_t outputs) {
   if (call.inputs.size() != signatures.size()) {
     std::string usage;
     for (const char* text : signatures) {
@@ -138,7 +139,7 @@ Status BindInputs(const CallTypes& call, std::initializer_list<const char*> sign
     }
     ++index;
   }
-  return call.CheckArity(0, signatures.size());
+  return call.CheckArity(0, signatures.size(), outputs);
 }
 
 Shape WithLast(Shape front, int64_t last) {
@@ -160,6 +161,24 @@ Status ReadInteger(const CallTypes& call, const char* name, int64_t least, int64
   EMU_RETURN_IF_ERROR(call.attributes.Integer(name, out));
   if (*out >= least) return {};
   return RefuseOption(call, name, std::to_string(*out), "an integer of at least " + std::to_string(least));
+}
+
+Status ReadShape(const CallTypes& call, Shape* out) {
+  std::vector<int64_t> sides;
+  EMU_RETURN_IF_ERROR(call.attributes.Integers("shape", &sides));
+  if (sides.size() > kMaxRank) {
+    return RefuseOption(call, "shape", "of " + std::to_string(sides.size()) + " sides", "at most 8 sides");
+  }
+  *out = Shape();
+  int64_t elements = 1;
+  bool overflows = false;
+  for (int64_t side : sides) {
+    if (side < 0) return RefuseOption(call, "shape", "side " + std::to_string(side), "0 or more");
+    out->sides[out->rank++] = side;
+    overflows |= __builtin_mul_overflow(elements, side, &elements);
+  }
+  if (!overflows && elements < int64_t{1} << 46) return {};
+  return RefuseOption(call, "shape", ToText(*out), "of fewer than 2^46 elements");
 }
 
 Status ReadEpsilon(const CallTypes& call, float* out) {

@@ -21,9 +21,10 @@ struct BoundSides {
 
 // Binds input types to their signatures, one text per input in the form "weight f32|bf16[...,D]"; "bias?
 // f32[D]" may be absent. Letters are capitals; one letter is one number and `...` the same axes wherever they
-// occur. Also checks that the call makes one output. TENSOR_SHAPE_MISMATCH naming both inputs and both
+// occur. Also checks that the call makes `outputs` outputs. TENSOR_SHAPE_MISMATCH naming both inputs and both
 // numbers.
-Status BindInputs(const CallTypes& call, std::initializer_list<const char*> signatures, BoundSides* sides);
+Status BindInputs(const CallTypes& call, std::initializer_list<const char*> signatures, BoundSides* sides,
+                  size_t outputs = 1);
 
 // `front` followed by `last`; front has fewer than kMaxRank axes.
 Shape WithLast(Shape front, int64_t last);
@@ -34,6 +35,8 @@ Status RefuseOption(const CallTypes& call, const char* name, const std::string& 
                     const std::string& needed);
 // An integer of at least `least`.
 Status ReadInteger(const CallTypes& call, const char* name, int64_t least, int64_t* out);
+// The attribute `shape`: at most kMaxRank sides of 0 or more, fewer than 2^46 elements.
+Status ReadShape(const CallTypes& call, Shape* out);
 // The attribute `epsilon`: a number of at least 0.
 Status ReadEpsilon(const CallTypes& call, float* out);
 // The attribute `axis`: one of the axes of `shape`, counted from the front.

@@ -71,18 +71,19 @@ Status CallTypes::Refuse(const std::string& message) const {
   return Status(Code::kShapeMismatch, text);
 }
 
-Status CallTypes::CheckArity(size_t least, size_t most) const {
+Status CallTypes::CheckArity(size_t least, size_t most, size_t makes) const {
   if (inputs.size() > most) return Refuse("takes at most " + std::to_string(most) + " inputs");
   for (size_t i = 0; i < least; ++i) {
     if (!has(i)) return Refuse("input " + std::to_string(i) + " is missing");
   }
-  if (outputs.size() != 1) return Refuse("makes one output, not " + std::to_string(outputs.size()));
-  return {};
+  if (outputs.size() == makes) return {};
+  return Refuse("makes " + (makes == 1 ? "one output" : std::to_string(makes) + " outputs") + ", not " +
+                std::to_string(outputs.size()));
 }
 
-Status CallTypes::CheckOutput(const TensorType& type) const {
-  if (outputs[0] == type) return {};
-  return Refuse("makes " + ToText(type) + ", the program declares " + ToText(outputs[0]));
+Status CallTypes::CheckOutput(const TensorType& type, size_t output) const {
+  if (outputs[output] == type) return {};
+  return Refuse("makes " + ToText(type) + ", the program declares " + ToText(outputs[output]));
 }
 
 RowSplit SplitRows(int64_t rows, int64_t least_rows, int threads) {

@@ -32,6 +32,7 @@ class Attributes {
   Status Integer(const char* name, int64_t* out) const;
   Status Text(const char* name, std::string* out) const;
   Status Integers(const char* name, std::vector<int64_t>* out) const;
+  bool Has(const char* name) const { return values.find(name) != values.end(); }
 };
 
 // How an input lies in memory. The packed layouts are those of base/gemm/packing.h.
@@ -51,9 +52,9 @@ struct CallTypes {
   const Shape& shape(size_t input) const { return inputs[input]->shape; }
   // TENSOR_SHAPE_MISMATCH with the op's name, `message` and all input types.
   Status Refuse(const std::string& message) const;
-  // Checks the number of inputs (`least` of them present) and of outputs, and that output 0 is `type`.
-  Status CheckArity(size_t least, size_t most) const;
-  Status CheckOutput(const TensorType& type) const;
+  // Checks the number of inputs (`least` of them present), the number of outputs, and what an output is.
+  Status CheckArity(size_t least, size_t most, size_t makes = 1) const;
+  Status CheckOutput(const TensorType& type, size_t output = 0) const;
 };
 
 // Pointers of one task. A pointer of an absent input is null.
@@ -85,6 +86,8 @@ struct OpImplementation {
   // Output 0 is the memory of input 0.
   bool aliases_input;
   Status (*plan)(const CallTypes& call, CallPlan* plan);
+  // Inputs that are states which the op changes; the executor makes sure that they are, and all different.
+  std::vector<int> updated_inputs;
 };
 
 std::string ToText(const TensorType& type);

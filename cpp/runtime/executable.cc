@@ -36,11 +36,9 @@ Status Executable::PlanCalls() {
   aliases_.resize(program_.values.size());
   std::iota(aliases_.begin(), aliases_.end(), 0);
   std::vector<Layout> layouts(program_.values.size(), Layout::kPlain);
-  std::vector<bool> fixed(program_.values.size(), false);
-  for (const Binding& weight : program_.weights) {
-    layouts[weight.value] = weight.layout;
-    fixed[weight.value] = true;
-  }
+  for (const Binding& weight : program_.weights) layouts[weight.value] = weight.layout;
+  std::vector<bool> states(program_.values.size(), false);
+  for (const Binding& state : program_.states) states[state.value] = true;
   size_t most_pointers = 0;
   for (const ProgramCall& call : program_.calls) {
     const OpImplementation* op = FindOp(call.op);
@@ -58,16 +56,30 @@ Status Executable::PlanCalls() {
     for (int output : call.outputs) types.outputs.push_back(program_.values[output]);
     CallPlan plan;
     EMU_RETURN_IF_ERROR(op->plan(types, &plan));
-    if (op->aliases_input) {
-      const int root = Root(call.inputs[0]);
-      const bool changes_memory = !plan.phase_tasks.empty();
-      if (changes_memory && fixed[root]) return types.Refuse("input 0 is a weight, which cannot be changed");
-      aliases_[call.outputs[0]] = root;
-    }
+    EMU_RETURN_IF_ERROR(CheckUpdates(call, op->updated_inputs, states));
+    if (op->aliases_input) aliases_[call.outputs[0]] = Root(call.inputs[0]);
     most_pointers = std::max(most_pointers, call.inputs.size() + call.outputs.size());
     plans_.push_back(std::move(plan));
   }
   pointers_.resize(most_pointers);
+  return {};
+}
+
+// A program may come from a file, so what the tracer made sure of is checked again.
+Status Executable::CheckUpdates(const ProgramCall& call, const std::vector<int>& updated,
+                                const std::vector<bool>& states) const {
+  const auto refuse = [&](const std::string& message) {
+    return Status(Code::kInvalidOption, "[" + call.op + "] " + message);
+  };
+  for (size_t i = 0; i < updated.size(); ++i) {
+    const int root = Root(call.inputs[updated[i]]);
+    if (!states[root]) return refuse("input " + std::to_string(updated[i]) + " is not a state");
+    for (size_t other = 0; other < i; ++other) {
+      if (Root(call.inputs[updated[other]]) != root) continue;
+      return refuse("inputs " + std::to_string(updated[other]) + " and " + std::to_string(updated[i]) +
+                    " are one state");
+    }
+  }
   return {};
 }
 

@@ -45,6 +45,8 @@ class Executable {
   };
 
   Status PlanCalls();
+  Status CheckUpdates(const ProgramCall& call, const std::vector<int>& updated,
+                      const std::vector<bool>& states) const;
   void PlanHomes();
   void* Address(int value, const RunRequest& request, std::byte* scratch) const;
   Status RunCall(size_t index, const RunRequest& request, std::byte* scratch);

@@ -4,17 +4,21 @@ namespace emu {
 
 #define EMU_OP(name, planner) Status planner(const CallTypes& call, CallPlan* plan);
 #define EMU_ALIAS_OP(name, planner) EMU_OP(name, planner)
+#define EMU_STATE_OP(name, planner, ...) EMU_OP(name, planner)
 #include "ops/table.inc"
 #undef EMU_OP
 #undef EMU_ALIAS_OP
+#undef EMU_STATE_OP
 
 const std::vector<OpImplementation>& AllOps() {
   static const std::vector<OpImplementation> ops = {
-#define EMU_OP(name, planner) {#name, false, planner},
-#define EMU_ALIAS_OP(name, planner) {#name, true, planner},
+#define EMU_OP(name, planner) {#name, false, planner, {}},
+#define EMU_ALIAS_OP(name, planner) {#name, true, planner, {}},
+#define EMU_STATE_OP(name, planner, ...) {#name, true, planner, {__VA_ARGS__}},
 #include "ops/table.inc"
 #undef EMU_OP
 #undef EMU_ALIAS_OP
+#undef EMU_STATE_OP
   };
   return ops;
 }

@@ -15,6 +15,9 @@ constexpr int64_t kLeastMappedBytes = int64_t{1} << 20;
 // Elements that one task converts.
 constexpr int64_t kChunk = 1 << 18;
 
+// Bytes of a state that one task copies.
+constexpr int64_t kCopyBytes = int64_t{1} << 20;
+
 // Rows of a packed weight: a matrix as it is, a convolution kernel as [O, kh*kw*C].
 struct PackedRows {
   int64_t outputs;
@@ -228,6 +231,33 @@ Status Session::CreateState(const std::string& name, const TensorType& type) {
 void Session::DropState(const std::string& name) {
   std::lock_guard<std::mutex> lock(mutex_);
   states_.erase(name);
+}
+
+Status Session::FindState(const std::string& name, int64_t bytes, StoredTensor* out) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = states_.find(name);
+  if (found == states_.end()) return Status(Code::kNotReady, "[session] there is no state \"" + name + "\"");
+  if (found->second.type.bytes() != bytes) {
+    return Status(Code::kShapeMismatch, "[session] state \"" + name + "\" " + ToText(found->second.type) +
+                                            " has " + std::to_string(found->second.type.bytes()) +
+                                            " bytes, not " + std::to_string(bytes));
+  }
+  *out = found->second;
+  return {};
+}
+
+void Session::CopyBytes(const std::byte* from, int64_t bytes, std::byte* to) {
+  struct Job {
+    const std::byte* from;
+    std::byte* to;
+    int64_t bytes;
+  } job = {from, to, bytes};
+  const auto copy = [](void* context, int64_t task, int) {
+    const Job& mine = *static_cast<const Job*>(context);
+    const int64_t begin = task * kCopyBytes, count = std::min(kCopyBytes, mine.bytes - begin);
+    std::memcpy(mine.to + begin, mine.from + begin, static_cast<size_t>(count));
+  };
+  pool_.Run((bytes + kCopyBytes - 1) / kCopyBytes, copy, &job);
 }
 
 int64_t Session::MemoryBytes() const {

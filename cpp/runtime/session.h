@@ -57,6 +57,11 @@ class Session {
   Status LoadWeight(const WeightRequest& request);
   Status CreateState(const std::string& name, const TensorType& type);
   void DropState(const std::string& name);
+  // Holds the state's memory, so that it may be copied later, in order with runs. NOT_READY for an unknown
+  // name, SHAPE_MISMATCH unless the state has `bytes` bytes.
+  Status FindState(const std::string& name, int64_t bytes, StoredTensor* out) const;
+  // Copies with all threads; only from the thread that runs.
+  void CopyBytes(const std::byte* from, int64_t bytes, std::byte* to);
   int64_t MemoryBytes() const;
 
   // Checks every call and plans memory. The executable keeps `self`, this session, and the tensors it uses

@@ -235,6 +235,36 @@ void DropState(const Napi::CallbackInfo& info) {
   }
 }
 
+// Copies between a state and a typed array when the work asked for before is done.
+Napi::Value CopyState(const Napi::CallbackInfo& info, bool write) {
+  const Napi::Env env = info.Env();
+  auto* slot = Unwrap<emu::Session>(info, 0, kSessionTag);
+  if (slot == nullptr) return env.Undefined();
+  const std::string name = info[1].As<Napi::String>().Utf8Value();
+  std::byte* data = nullptr;
+  int64_t bytes = 0;
+  if (!View(info[2], &data, &bytes)) {
+    return Throw(env, Status(Code::kInvalidOption, "[session] state \"" + name + "\" needs a typed array"));
+  }
+  emu::StoredTensor state;
+  if (const Status status = (*slot)->FindState(name, bytes, &state); !status.ok()) return Throw(env, status);
+  auto job = std::make_unique<Job>();
+  job->pinned.push_back(Napi::Persistent(info[2].As<Napi::Object>()));
+  job->callback = Napi::Persistent(info[3].As<Napi::Function>());
+  job->work = [session = *slot, state = std::move(state), data, bytes, write] {
+    session->CopyBytes(write ? data : state.data, bytes, write ? state.data : data);
+    return Status();
+  };
+  Submit(env, std::move(job));
+  return env.Undefined();
+}
+
+// writeState(session, name, data, callback)
+Napi::Value WriteState(const Napi::CallbackInfo& info) { return CopyState(info, true); }
+
+// readState(session, name, into, callback)
+Napi::Value ReadState(const Napi::CallbackInfo& info) { return CopyState(info, false); }
+
 // memoryBytes(session) -> number
 Napi::Value MemoryBytes(const Napi::CallbackInfo& info) {
   auto* slot = Unwrap<emu::Session>(info, 0, kSessionTag);
@@ -350,6 +380,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("loadWeight", Napi::Function::New<LoadWeight>(env));
   exports.Set("createState", Napi::Function::New<CreateState>(env));
   exports.Set("dropState", Napi::Function::New<DropState>(env));
+  exports.Set("writeState", Napi::Function::New<WriteState>(env));
+  exports.Set("readState", Napi::Function::New<ReadState>(env));
   exports.Set("memoryBytes", Napi::Function::New<MemoryBytes>(env));
   exports.Set("compile", Napi::Function::New<Compile>(env));
   exports.Set("run", Napi::Function::New<Run>(env));
