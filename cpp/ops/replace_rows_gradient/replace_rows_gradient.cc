@@ -11,7 +11,7 @@ Status PlanReplaceRowsGradient(const CallTypes& call, CallPlan* plan) {
   BoundSides sides;
   EMU_RETURN_IF_ERROR(BindInputs(call, {"dy f32[R,D]", "target i32[N]"}, &sides));
   const int64_t total = sides['R'], width = sides['D'], replacements = sides['N'];
-  EMU_RETURN_IF_ERROR(call.CheckOutput({{replacements, width}, DType::kF32}));
+  EMU_RETURN_IF_ERROR(call.CheckOutput({Shape{2, {replacements, width}}, DType::kF32}));
   const RowSplit split = SplitFloats(replacements, width, call.threads);
   plan->check = [=](void* const* inputs) {
     return CheckIndices("replaceRowsGradient", "target", static_cast<const int32_t*>(inputs[1]), replacements,

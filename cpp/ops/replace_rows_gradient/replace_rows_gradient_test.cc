@@ -5,6 +5,7 @@
 namespace emu {
 namespace {
 
+using test::F32Type;
 using test::RunCall;
 
 EMU_TEST(BringsBackTargetsWithZerosForMinusOneAndForAllButTheLastOfEqualTargets) {
