@@ -16,7 +16,7 @@ export interface TrainingBatch {
   readonly program: string;
   /**
    * The program's inputs. Everything that differs from step to step is here: tokens, pixels, noise, the key of dropout.
-   * The buffers must not change until the batch after the next one is asked for.
+   * The buffers are the trainer's from now on: it reads them again when a step went wrong.
    */
   readonly inputs: Readonly<Record<string, TensorData>>;
   readonly counts: BatchCounts;

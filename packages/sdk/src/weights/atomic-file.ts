@@ -13,10 +13,11 @@ const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'the folder does not exist',
   ENAMETOOLONG: 'the name is longer than the system allows',
   ELOOP: 'the symbolic links lead in a circle',
+  EFBIG: 'the file would be larger than the system allows',
 };
 
 /** The typed error for a failure of the file system while writing; every other error is returned as it is. */
-function writeError(error: unknown, path: string): unknown {
+export function writeError(error: unknown, path: string): unknown {
   if (EmuError.isInstance(error) || !(error instanceof Error)) return error;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
   if (code === undefined) return error;
@@ -56,7 +57,7 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
 }
 
 /** Makes a rename durable; systems that cannot open folders do it by themselves. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   let handle: FileHandle;
   try {
     handle = await open(path, 'r');

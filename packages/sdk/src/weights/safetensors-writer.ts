@@ -17,8 +17,9 @@ import { formatSafetensorsHeader } from './safetensors-header.js';
 import { bytesOf, readTensorFrom, type TensorEntry } from './tensor-source.js';
 
 /**
- * A tensor to write: values at hand, an entry of another file, or f32 values that are computed while they are written,
- * in pieces and in order. Entries and pieces are converted on the way if `dtype` differs.
+ * A tensor to write: values at hand, values that are read when their turn comes, an entry of another file, or f32 values
+ * that are computed while they are written, in pieces and in order. Entries and pieces are converted on the way if
+ * `dtype` differs.
  */
 export type TensorToWrite = {
   readonly name: string;
@@ -27,6 +28,7 @@ export type TensorToWrite = {
   readonly shape: Shape;
 } & (
   | { readonly data: TensorData }
+  | { readonly read: () => Promise<TensorData> }
   | { readonly source: TensorEntry }
   | { readonly pieces: () => Iterable<Float32Array> }
 );
@@ -36,8 +38,11 @@ export interface WriteOptions {
   readonly signal?: AbortSignal;
   /** Called with the bytes written so far and those of the whole file. */
   readonly onProgress?: (completed: number, total: number) => void;
+  /** Called with the bytes of the file, in order, for checksums. */
+  readonly onBytes?: (bytes: Uint8Array) => void;
 }
 
+const mostBytesAtOnce = 1 << 20;
 const chunkElements = 1 << 22;
 
 /** Order of the file: wider types first, so that every tensor is aligned to its elements; then by name. */
@@ -133,10 +138,28 @@ function* computedPieces(
   }
 }
 
+/** @throws EmuError TENSOR_SHAPE_MISMATCH if what was read is not as long as the tensor. */
+async function readBytes(
+  tensor: TensorToWrite & { readonly read: () => Promise<TensorData> },
+): Promise<Uint8Array> {
+  const bytes = bytesOf(await tensor.read());
+  const needed = elementCount(tensor.shape) * bytesPerElement[tensor.dtype];
+  if (bytes.length === needed) return bytes;
+  throw new EmuError(
+    'TENSOR_SHAPE_MISMATCH',
+    `[safetensors] tensor ${quoted(tensor.name)} is ${typeText(tensor)}, ${needed} bytes; ${bytes.length} were read`,
+    { details: { tensor: tensor.name, bytes: bytes.length } },
+  );
+}
+
 /** The bytes of a tensor in the order and type of the file, in pieces. */
 async function* pieces(tensor: TensorToWrite, sources: Sources): AsyncGenerator<Uint8Array> {
   if ('data' in tensor) {
     yield bytesOf(tensor.data);
+    return;
+  }
+  if ('read' in tensor) {
+    yield await readBytes(tensor);
     return;
   }
   if ('pieces' in tensor) {
@@ -177,7 +200,7 @@ export async function writeSafetensors(
   tensors: Iterable<TensorToWrite>,
   options: WriteOptions = {},
 ): Promise<number> {
-  const { metadata = {}, signal, onProgress } = options;
+  const { metadata = {}, signal, onProgress, onBytes } = options;
   const ordered = fileOrder(tensors);
   checkTensors(ordered);
   const header = formatSafetensorsHeader(ordered, metadata);
@@ -191,10 +214,15 @@ export async function writeSafetensors(
   try {
     await writeFileAtomically(path, async (put) => {
       const step = async (bytes: Uint8Array): Promise<void> => {
-        signal?.throwIfAborted();
-        await put(bytes);
-        completed += bytes.length;
-        onProgress?.(completed, total);
+        // In parts, so that whoever takes a checksum never holds up the event loop for long.
+        for (let done = 0; done < bytes.length; done += mostBytesAtOnce) {
+          signal?.throwIfAborted();
+          const part = bytes.subarray(done, done + mostBytesAtOnce);
+          await put(part);
+          onBytes?.(part);
+          completed += part.length;
+          onProgress?.(completed, total);
+        }
       };
       await step(header);
       for (const tensor of ordered) {
