@@ -42,7 +42,7 @@ function lossProgram(testCase: DifferencesCase): {
   const program = trace(`${testCase.op}/${testCase.name}`, (t) => {
     const writer = new CaseWriter(t, 7, `${testCase.op}/${testCase.name}`);
     const built = testCase.build(writer);
-    const results: readonly Value[] = 'tracer' in built ? [built] : (built);
+    const results: readonly Value[] = 'tracer' in built ? [built] : built;
     let loss = constant(t, [1], 0);
     results.forEach((y, index) => {
       t.output(`y${index}`, y);
