@@ -2,8 +2,9 @@
 // in the halves layout of LLaMA:
 //   out[i] = x[i] cos - x[i+K/2] sin,   out[i+K/2] = x[i+K/2] cos + x[i] sin.
 //
-// With the attribute inverse = 1 (absent: 0) the angle is negated. The angle is the f32 product of the f32 position and the f32 power; its cosine and sine are those of double
-// precision rounded to f32. x, out [R,H,K] f32, K even; out may be x. Thread-safe.
+// With the attribute inverse = 1 (absent: 0) the angle is negated. The angle is the f32 product of the f32
+// position and the f32 power; its cosine and sine are those of double precision rounded to f32. x, out
+// [R,H,K] f32, K even; out may be x. Thread-safe.
 #pragma once
 
 #include "base/isa.h"

@@ -63,6 +63,12 @@ export class CaseWriter {
     return this.tracer.weight(name, shape, dtype);
   }
 
+  /** An f32 input with these values. */
+  numbers(name: string, shape: Shape, values: ArrayLike<number>): Value {
+    this.inputs[name] = Float32Array.from(values);
+    return this.tracer.input(name, shape);
+  }
+
   /** An i32 input with these values. */
   indices(name: string, shape: Shape, values: readonly number[]): Value {
     this.inputs[name] = Int32Array.from(values);

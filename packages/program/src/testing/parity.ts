@@ -15,6 +15,7 @@ import { programCases } from './parity/programs.js';
 import { refusals, type Refusal } from './parity/refusals.js';
 import { batchRows, rowFamilies, type RowFamily } from './parity/row-families.js';
 import { threadCases } from './parity/threads.js';
+import { trainingCases, trainingThreadCases } from './parity/training.js';
 import { compare, openCase, runCase, type OpCase } from './op-case.js';
 
 /** One line of the table. `op` is what it tests, `program` for whole programs; names are unique. */
@@ -48,11 +49,13 @@ export function* parityCases(options: ParityOptions): Generator<ParityCase> {
   yield* made('reference', normGradientCases());
   yield* made('reference', elementCases());
   yield* made('reference', moveCases());
+  yield* made('reference', trainingCases());
   yield* made('reference', programCases());
   for (const family of rowFamilies()) {
     if (chosen(family.op)) yield { kind: 'rows', name: family.name, op: family.op, family, seed };
   }
   yield* made('threads', threadCases());
+  yield* made('threads', trainingThreadCases());
   for (const refusal of refusals()) {
     if (chosen(refusal.op)) yield { kind: 'refusal', name: refusal.name, op: refusal.op, refusal, seed };
   }

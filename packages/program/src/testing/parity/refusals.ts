@@ -7,6 +7,7 @@ import { crossEntropyGradient } from '../../ops/cross-entropy-gradient.js';
 import { crossEntropy } from '../../ops/cross-entropy.js';
 import { embedding } from '../../ops/embedding.js';
 import { gatherRows } from '../../ops/gather-rows.js';
+import { scatterAddRows } from '../../ops/scatter-add-rows.js';
 import { replaceRows } from '../../ops/replace-rows.js';
 import type { Value } from '../../trace.js';
 import { writeCase, type CaseWriter } from '../case-writer.js';
@@ -80,6 +81,12 @@ const builds: readonly (readonly [string, string, number, Build])[] = [
     0,
     (w, bad) =>
       replaceRows(w.floats('x', [9, 4]), w.floats('rows', [2, 4]), w.indices('target', [2], [bad, 1])),
+  ],
+  [
+    'scatterAddRows',
+    'index',
+    1,
+    (w, bad) => scatterAddRows(w.floats('rows', [2, 4]), w.indices('index', [2], [-1, bad]), { count: 9 }),
   ],
   [
     'crossEntropy',
