@@ -50,8 +50,6 @@ export const sdkParts = {
   models: ['nn', 'weights'],
   generate: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights'],
   train: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights', 'generate', 'initialize'],
-  // The client of a server: the local model's events and options, none of its numbers.
-  remote: ['generate', 'image', 'video'],
 };
 
 /** Entries that must run where there is no Node: nothing they load at once may import a node: module or @emu/native. */

@@ -15,6 +15,7 @@ import type { MediaReader } from './generate/prompt.js';
 import { readImage } from './image/node.js';
 import { backendOf, devices, type Device } from './node-device.js';
 import { readModelFiles } from './node-model.js';
+import type { ConnectOptions, RemoteEmu } from './remote/index.js';
 import { modelParts, type ModelPart } from './session.js';
 import { readVideoFrames } from './video/node.js';
 
@@ -22,6 +23,7 @@ export * from './index.js';
 export { decodeImage, encodeJpeg, encodePng } from './image/node.js';
 export { backendOf, devices, type Device } from './node-device.js';
 export { readModelFiles } from './node-model.js';
+export type { ConnectOptions, RemoteEmu, TlsOptions } from './remote/index.js';
 
 export interface PretrainedOptions extends EmuOptions {
   /** `cpu` (default): the C++ backend; `reference`: plain loops, slow, no native code. */
@@ -79,5 +81,15 @@ export class Emu extends PortableEmu {
     });
     logger?.info('model found', { path, parts: Object.keys(files.checkpoints) });
     return this.open(files, backend, mediaReader, options);
+  }
+
+  /**
+   * Opens a model on a server, `grpc://host:port` or with TLS `grpcs://host:port`: the same verbs, options and events.
+   * @throws EmuError INVALID_OPTION, SERVER_UNREACHABLE, UNAUTHENTICATED, MODEL_NOT_FOUND; or `signal.reason`.
+   */
+  static async connect(address: string, options: ConnectOptions = {}): Promise<RemoteEmu> {
+    // Loaded when asked for: who runs a model here needs no client.
+    const remote = await import('./remote/index.js');
+    return remote.RemoteEmu.connect(address, options);
   }
 }
