@@ -66,7 +66,8 @@ async function openSubject(
   signal: AbortSignal,
 ): Promise<OpenSubject> {
   const files = await readModelFiles(path, { variant });
-  const model = await LoadedModel.open(files, backendOf(device), { dtype, signal, preload: ['language'] });
+  const backend = backendOf(device);
+  const model = await LoadedModel.open(files, backend, { dtype, signal, preload: ['language'] });
   const readFloats = (name: string): Promise<Float32Array> =>
     files.readFloats(model.tensor('safetyChecker', name));
   const subject: Subject = {
@@ -81,6 +82,8 @@ async function openSubject(
       await model.loadFor(program, componentOf(program), { signal });
       return model.compiled(keyOf(program), () => program).run(inputs, { signal });
     },
+    openSession: () => backend.openSession(),
+    tensor: (name) => model.tensor('multimodal', name),
     safetyConcepts: async () => ({
       concepts: {
         embeddings: await readFloats('concept_embeds'),

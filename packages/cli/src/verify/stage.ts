@@ -11,6 +11,8 @@ export interface StageContext {
 /** A part of the model with its reference cases. */
 export interface Stage {
   readonly name: string;
+  /** Other stages of the manifest whose tensors it records. */
+  readonly covers?: readonly string[];
   /** Runs every case of the folder for this stage and records what came out. */
   run(context: StageContext): Promise<void>;
 }

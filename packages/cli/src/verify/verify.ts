@@ -15,6 +15,7 @@ import { rankingStage } from './stages/ranking.js';
 import { safetyStage } from './stages/safety.js';
 import { schedulersStage } from './stages/schedulers.js';
 import { tokenizerStage } from './stages/tokenizer.js';
+import { trainingStage } from './stages/training.js';
 import { unetStage } from './stages/unet.js';
 import { vaeStage } from './stages/vae.js';
 import { visionStage } from './stages/vision.js';
@@ -36,6 +37,7 @@ export const stages: readonly Stage[] = [
   schedulersStage,
   safetyStage,
   pipelineStage,
+  trainingStage,
 ];
 
 /** @throws EmuError INVALID_OPTION for a name that no stage has. */
@@ -53,7 +55,7 @@ export function chosenStages(names: readonly string[] | undefined): readonly Sta
 
 /** Stages of a folder that no code here runs, with their number of tensors: what a run leaves unsaid. */
 export function uncoveredStages(goldens: Goldens): readonly string[] {
-  const known = new Set(stages.map(({ name }) => name));
+  const known = new Set(stages.flatMap(({ name, covers = [] }) => [name, ...covers]));
   const counts = new Map<string, number>();
   for (const { stage } of goldens.entries) {
     if (!known.has(stage)) counts.set(stage, (counts.get(stage) ?? 0) + 1);

@@ -14,3 +14,4 @@ export * from './unet-program.js';
 export * from './unet.js';
 export * from './vae-program.js';
 export * from './vae.js';
+export { Parameters, type Precision } from '../nn/parameters.js';

@@ -14,3 +14,18 @@ export type {
   TrainingSample,
   TrainingTask,
 } from './task.js';
+export { objectiveOf, visualReductions } from './objective/objective-options.js';
+export type { ObjectiveOptions, VisualReduction } from './objective/objective-options.js';
+export { noiseProgram } from './objective/noise-program.js';
+export { unifiedProgram } from './objective/unified-program.js';
+export type { UnifiedOptions, UnifiedShape } from './objective/unified-program.js';
+export { PackedBatch } from './packing/packed-batch.js';
+export type { PackingModel } from './packing/packed-batch.js';
+export { instructSequence, plainSequence } from './packing/sample-sequence.js';
+export type { SequenceModel } from './packing/sample-sequence.js';
+export type { TrainingSequence } from './packing/training-sequence.js';
+export { moduleOf, programParameters } from './model/program-parameters.js';
+export { optimizerSettings } from './optimizer/parameter-settings.js';
+export type { OptimizerGroup, OptimizerSettings } from './optimizer/parameter-settings.js';
+export { hyperInput, updateProgram } from './optimizer/update-program.js';
+export * from './trainer/index.js';

@@ -27,8 +27,8 @@ export async function readTrainingConfig(path: string): Promise<EmuConfig> {
 
 function withoutSafetyChecker(json: unknown): unknown {
   if (!isRecord(json) || !isRecord(json['visualDecoder'])) return json;
-  const { safetyChecker: _left, ...visualDecoder } = json['visualDecoder'];
-  return { ...json, visualDecoder };
+  const kept = Object.entries(json['visualDecoder']).filter(([name]) => name !== 'safetyChecker');
+  return { ...json, visualDecoder: Object.fromEntries(kept) };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

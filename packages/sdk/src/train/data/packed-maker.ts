@@ -1,0 +1,65 @@
+import { EmuError } from '@emu/program';
+
+import type { UnifiedShape } from '../objective/unified-program.js';
+import { PackedBatch, type PackingModel } from '../packing/packed-batch.js';
+import type { TrainingSequence } from '../packing/training-sequence.js';
+import type { TrainingBatch } from '../task.js';
+import { batchKey, batchLabel, type BatchMaker } from './mixed-stream.js';
+import type { TakenSample } from './sample-reader.js';
+
+/** How packed batches are made. */
+export interface PackedMakerOptions {
+  /** Key of the program. */
+  readonly program: string;
+  readonly shape: UnifiedShape;
+  /** Whether the program has the visual term. */
+  readonly visualTerm: boolean;
+  /** Whether the program has dropout; then the key of every batch is its own. */
+  readonly hasDropout: boolean;
+  readonly seed: number;
+  readonly sequenceOf: (taken: TakenSample) => TrainingSequence;
+  /** More inputs, made of the token ids. */
+  readonly extend?: (inputs: TrainingBatch['inputs']) => TrainingBatch['inputs'];
+}
+
+const dropoutPurpose = 1;
+
+/** Packs samples of one source until the next one has no room; that one begins the source's next batch. */
+export function packedMaker(model: PackingModel, options: PackedMakerOptions): BatchMaker {
+  const { program, shape, visualTerm, hasDropout, seed, sequenceOf, extend } = options;
+  return async (reader, batch) => {
+    const packed = new PackedBatch(model, shape);
+    const ids: string[] = [];
+    for (;;) {
+      const taken = await reader.next();
+      if (packed.add(sequenceOf(taken))) {
+        ids.push(taken.sample.id);
+        continue;
+      }
+      if (ids.length === 0) throw tooLarge(taken.sample.id, shape);
+      reader.putBack();
+      break;
+    }
+    const plain = packed.inputs(visualTerm);
+    const inputs = extend === undefined ? plain : extend(plain);
+    const dropoutKey = Int32Array.from(batchKey(seed, batch, dropoutPurpose));
+    return {
+      program,
+      inputs: hasDropout ? { ...inputs, dropoutKey } : inputs,
+      counts: packed.counts,
+      label: batchLabel(reader, ids),
+    };
+  };
+}
+
+function tooLarge(id: string, { length, pictures, textTargets }: UnifiedShape): EmuError {
+  return new EmuError(
+    'INVALID_CONFIG',
+    `[train] sample ${id} alone does not fit into a batch of ${length} places per row, ${pictures} pictures and ` +
+      `${textTargets} text targets`,
+    {
+      hint: 'Raise sequence_length, pictures or text_targets.',
+      details: { sample: id, length, pictures, textTargets },
+    },
+  );
+}

@@ -1,0 +1,79 @@
+import { drawnWorld, type SampleKind, type SampleSource } from '@emu/data';
+import { EmuError } from '@emu/program';
+import { z } from 'zod';
+
+const kinds = [
+  'pair',
+  'document',
+  'few-shot',
+  'style',
+  'blend',
+  'video',
+  'storyboard',
+  'question',
+  'video-question',
+  'dialogue',
+] as const satisfies readonly SampleKind[];
+
+/** One source of samples in a recipe. */
+export const sourceOptions = z.strictObject({
+  name: z.string().min(1).describe('names the source in logs'),
+  weight: z.number().positive().default(1).describe('share of the steps that take their batch from it'),
+  drawn_world: z
+    .strictObject({
+      size: z.int().min(16).max(1024).default(64).describe('side of the pictures in pixels'),
+      kinds: z
+        .partialRecord(z.enum(kinds), z.number().min(0))
+        .describe('kinds of samples with the chance of each'),
+    })
+    .describe('scenes drawn from the seed, without end'),
+  text_first: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .describe('chance that the text of a pair comes before its picture'),
+});
+export type SourceOptions = z.output<typeof sourceOptions>;
+
+/** Keys of every stage that reads samples. */
+export const dataOptions = z.strictObject({
+  sources: z.array(sourceOptions).min(1).describe('where samples come from'),
+  data_seed: z.int().min(0).optional().describe('seed of the sources; that of the recipe by default'),
+  data_workers: z.int().min(0).max(64).default(0).describe('threads that prepare samples ahead'),
+  eval_batches: z.int().min(1).default(4).describe('batches of a look at held-out data'),
+});
+export type DataOptions = z.output<typeof dataOptions>;
+
+/** A source with what the recipe says of it. */
+export interface MixedSource {
+  readonly source: SampleSource;
+  readonly weight: number;
+  readonly textFirst: number;
+}
+
+/**
+ * The sources of a recipe.
+ * @throws EmuError INVALID_CONFIG if two have one name or a source cannot be made.
+ */
+export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readonly MixedSource[] {
+  const names = sources.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) {
+    throw new EmuError('INVALID_CONFIG', `[train] two sources are called ${JSON.stringify(twice)}`, {
+      hint: 'Give each source a name of its own.',
+      details: { name: twice },
+    });
+  }
+  return sources.map(({ name, weight, drawn_world, text_first }) => {
+    try {
+      return { source: drawnWorld({ name, ...drawn_world }), weight, textFirst: text_first };
+    } catch (cause) {
+      const problem = cause instanceof Error ? cause.message : String(cause);
+      throw new EmuError('INVALID_CONFIG', `[train] source ${JSON.stringify(name)}: ${problem}`, {
+        cause,
+        details: { source: name },
+      });
+    }
+  });
+}
