@@ -1,5 +1,5 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import type { Metadata, ServiceError } from '@grpc/grpc-js';
+import { status as grpcStatus, type Metadata, type ServiceError } from '@grpc/grpc-js';
 import { EmuError, errorTable, type EmuErrorCode } from '@emu/program';
 import {
   BadRequestSchema,
@@ -37,7 +37,7 @@ export function failureOf(cause: ServiceError): CallFailure {
   const status = statusDetails(cause.metadata);
   const retryAfter = status && retryDelay(status);
   const error = status === undefined ? plainError(cause) : errorOfStatus(status, cause);
-  return { error, isUnavailable: cause.code === 14, retryAfter };
+  return { error, isUnavailable: cause.code === grpcStatus.UNAVAILABLE, retryAfter };
 }
 
 /** The error that a google.rpc.Status tells of, as an Emu server sends it. */
