@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file emu/v1/options.proto.
  */
 export const file_emu_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("ChRlbXUvdjEvb3B0aW9ucy5wcm90bxIGZW11LnYxIvgDCg9TYW1wbGluZ09wdGlvbnMSGAoLdGVtcGVyYXR1cmUYASABKAJIAIgBARISCgV0b3BfcBgCIAEoAkgBiAEBEhIKBXRvcF9rGAMgASgNSAKIAQESHwoScmVwZXRpdGlvbl9wZW5hbHR5GAQgASgCSAOIAQESFgoJbnVtX2JlYW1zGAUgASgNSASIAQESGwoObGVuZ3RoX3BlbmFsdHkYBiABKAJIBYgBARIbCg5tYXhfbmV3X3Rva2VucxgHIAEoDUgGiAEBEhsKDm1pbl9uZXdfdG9rZW5zGAggASgNSAeIAQESFgoOc3RvcF9zZXF1ZW5jZXMYCSADKAkSIQoUbm9fcmVwZWF0X25ncmFtX3NpemUYCiABKA1ICIgBARIaCg1wZW5hbHR5X2FscGhhGAsgASgCSAmIAQESDwoHY2hvaWNlcxgMIAMoCUIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQggKBl90b3Bfa0IVChNfcmVwZXRpdGlvbl9wZW5hbHR5QgwKCl9udW1fYmVhbXNCEQoPX2xlbmd0aF9wZW5hbHR5QhEKD19tYXhfbmV3X3Rva2Vuc0IRCg9fbWluX25ld190b2tlbnNCFwoVX25vX3JlcGVhdF9uZ3JhbV9zaXplQhAKDl9wZW5hbHR5X2FscGhhIpADCgxJbWFnZU9wdGlvbnMSEgoFd2lkdGgYASABKA1IAIgBARITCgZoZWlnaHQYAiABKA1IAYgBARISCgVzdGVwcxgDIAEoDUgCiAEBEhsKDmd1aWRhbmNlX3NjYWxlGAQgASgCSAOIAQESFgoJc2NoZWR1bGVyGAUgASgJSASIAQESIwoGZm9ybWF0GAYgASgOMhMuZW11LnYxLkltYWdlRm9ybWF0Eh0KEHByZXZpZXdfaW50ZXJ2YWwYByABKA1IBYgBARIcCg9uZWdhdGl2ZV9wcm9tcHQYCCABKAlIBogBARIiCgZzYWZldHkYCSABKA4yEi5lbXUudjEuU2FmZXR5TW9kZRIfCgdsYXRlbnRzGAogASgLMg4uZW11LnYxLlRlbnNvckIICgZfd2lkdGhCCQoHX2hlaWdodEIICgZfc3RlcHNCEQoPX2d1aWRhbmNlX3NjYWxlQgwKCl9zY2hlZHVsZXJCEwoRX3ByZXZpZXdfaW50ZXJ2YWxCEgoQX25lZ2F0aXZlX3Byb21wdCpuCgtJbWFnZUZvcm1hdBIcChhJTUFHRV9GT1JNQVRfVU5TUEVDSUZJRUQQABIUChBJTUFHRV9GT1JNQVRfUE5HEAESFQoRSU1BR0VfRk9STUFUX0pQRUcQAhIUChBJTUFHRV9GT1JNQVRfUkdCEAMqbQoKU2FmZXR5TW9kZRIbChdTQUZFVFlfTU9ERV9VTlNQRUNJRklFRBAAEhUKEVNBRkVUWV9NT0RFX0JMQUNLEAESFgoSU0FGRVRZX01PREVfUkVQT1JUEAISEwoPU0FGRVRZX01PREVfT0ZGEANiBnByb3RvMw", [file_emu_v1_content]);
+  fileDesc("ChRlbXUvdjEvb3B0aW9ucy5wcm90bxIGZW11LnYxIvgDCg9TYW1wbGluZ09wdGlvbnMSGAoLdGVtcGVyYXR1cmUYASABKAFIAIgBARISCgV0b3BfcBgCIAEoAUgBiAEBEhIKBXRvcF9rGAMgASgNSAKIAQESHwoScmVwZXRpdGlvbl9wZW5hbHR5GAQgASgBSAOIAQESFgoJbnVtX2JlYW1zGAUgASgNSASIAQESGwoObGVuZ3RoX3BlbmFsdHkYBiABKAFIBYgBARIbCg5tYXhfbmV3X3Rva2VucxgHIAEoDUgGiAEBEhsKDm1pbl9uZXdfdG9rZW5zGAggASgNSAeIAQESFgoOc3RvcF9zZXF1ZW5jZXMYCSADKAkSIQoUbm9fcmVwZWF0X25ncmFtX3NpemUYCiABKA1ICIgBARIaCg1wZW5hbHR5X2FscGhhGAsgASgBSAmIAQESDwoHY2hvaWNlcxgMIAMoCUIOCgxfdGVtcGVyYXR1cmVCCAoGX3RvcF9wQggKBl90b3Bfa0IVChNfcmVwZXRpdGlvbl9wZW5hbHR5QgwKCl9udW1fYmVhbXNCEQoPX2xlbmd0aF9wZW5hbHR5QhEKD19tYXhfbmV3X3Rva2Vuc0IRCg9fbWluX25ld190b2tlbnNCFwoVX25vX3JlcGVhdF9uZ3JhbV9zaXplQhAKDl9wZW5hbHR5X2FscGhhIpADCgxJbWFnZU9wdGlvbnMSEgoFd2lkdGgYASABKA1IAIgBARITCgZoZWlnaHQYAiABKA1IAYgBARISCgVzdGVwcxgDIAEoDUgCiAEBEhsKDmd1aWRhbmNlX3NjYWxlGAQgASgBSAOIAQESFgoJc2NoZWR1bGVyGAUgASgJSASIAQESIwoGZm9ybWF0GAYgASgOMhMuZW11LnYxLkltYWdlRm9ybWF0Eh0KEHByZXZpZXdfaW50ZXJ2YWwYByABKA1IBYgBARIcCg9uZWdhdGl2ZV9wcm9tcHQYCCABKAlIBogBARIiCgZzYWZldHkYCSABKA4yEi5lbXUudjEuU2FmZXR5TW9kZRIfCgdsYXRlbnRzGAogASgLMg4uZW11LnYxLlRlbnNvckIICgZfd2lkdGhCCQoHX2hlaWdodEIICgZfc3RlcHNCEQoPX2d1aWRhbmNlX3NjYWxlQgwKCl9zY2hlZHVsZXJCEwoRX3ByZXZpZXdfaW50ZXJ2YWxCEgoQX25lZ2F0aXZlX3Byb21wdCpuCgtJbWFnZUZvcm1hdBIcChhJTUFHRV9GT1JNQVRfVU5TUEVDSUZJRUQQABIUChBJTUFHRV9GT1JNQVRfUE5HEAESFQoRSU1BR0VfRk9STUFUX0pQRUcQAhIUChBJTUFHRV9GT1JNQVRfUkdCEAMqbQoKU2FmZXR5TW9kZRIbChdTQUZFVFlfTU9ERV9VTlNQRUNJRklFRBAAEhUKEVNBRkVUWV9NT0RFX0JMQUNLEAESFgoSU0FGRVRZX01PREVfUkVQT1JUEAISEwoPU0FGRVRZX01PREVfT0ZGEANiBnByb3RvMw", [file_emu_v1_content]);
 
 /**
  * How text is made. An unset field takes the model's default, then that of the authors' code. NaN, infinity and
@@ -24,14 +24,14 @@ export type SamplingOptions = Message<"emu.v1.SamplingOptions"> & {
   /**
    * Above 0 draws tokens at random, up to 100; 0 takes the best. Unset: 0, or 1 when top_k or top_p is set.
    *
-   * @generated from field: optional float temperature = 1;
+   * @generated from field: optional double temperature = 1;
    */
   temperature?: number | undefined;
 
   /**
    * Draw among the most likely tokens with this probability together, in (0, 1]. Unset: 0.9.
    *
-   * @generated from field: optional float top_p = 2;
+   * @generated from field: optional double top_p = 2;
    */
   topP?: number | undefined;
 
@@ -45,7 +45,7 @@ export type SamplingOptions = Message<"emu.v1.SamplingOptions"> & {
   /**
    * Above 1 makes tokens that came already less likely, in (0, 100]; 1 is none.
    *
-   * @generated from field: optional float repetition_penalty = 4;
+   * @generated from field: optional double repetition_penalty = 4;
    */
   repetitionPenalty?: number | undefined;
 
@@ -60,7 +60,7 @@ export type SamplingOptions = Message<"emu.v1.SamplingOptions"> & {
   /**
    * Beam scores are divided by length to this power, -100 to 100. Unset: 0.
    *
-   * @generated from field: optional float length_penalty = 6;
+   * @generated from field: optional double length_penalty = 6;
    */
   lengthPenalty?: number | undefined;
 
@@ -95,7 +95,7 @@ export type SamplingOptions = Message<"emu.v1.SamplingOptions"> & {
   /**
    * Above 0: contrastive search with this weight, up to 1. Not together with temperature or num_beams.
    *
-   * @generated from field: optional float penalty_alpha = 11;
+   * @generated from field: optional double penalty_alpha = 11;
    */
   penaltyAlpha?: number | undefined;
 
@@ -144,7 +144,7 @@ export type ImageOptions = Message<"emu.v1.ImageOptions"> & {
   /**
    * Weight of classifier-free guidance, 0 to 100; 1 and below is none. Unset: 7.5.
    *
-   * @generated from field: optional float guidance_scale = 4;
+   * @generated from field: optional double guidance_scale = 4;
    */
   guidanceScale?: number | undefined;
 
