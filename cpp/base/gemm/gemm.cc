@@ -15,6 +15,10 @@ constexpr int64_t kMostRows = 192;
 // as about 25 products.
 constexpr double kFetchCost = 8;
 constexpr double kCopyCost = 25;
+// Where a task packs its panels itself, a value of them costs as long as this many products, and the panels
+// of one block of k should stay in the second-level cache.
+constexpr double kPackCost = 40;
+constexpr int64_t kMostPackedPanels = 12;
 // Handing out a task, in products.
 constexpr double kTaskCost = 20000;
 // Threads do not finish together: count a fifth of a task as idle.
@@ -24,7 +28,7 @@ int64_t DivideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 }  // namespace
 
-GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads) {
+GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads, bool packs) {
   const int64_t tile_rows = gemm_kernels_for(isa).tile_rows;
   const int64_t panel_rows = pack_kernels_for(isa).panel_rows;
   const int64_t panels = PanelCount(isa, shape.outputs);
@@ -35,12 +39,14 @@ GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads) {
   for (int64_t rows = tile_rows; rows <= most_rows; rows += tile_rows) {
     const int64_t row_blocks = DivideUp(shape.rows, rows);
     const double used_rows = static_cast<double>(std::min(rows, shape.rows));
-    for (int64_t cuts = 1; cuts <= std::min<int64_t>(panels, 32 * threads); ++cuts) {
+    for (int64_t cuts = 1; cuts <= std::min<int64_t>(panels, packs ? panels : 32 * threads); ++cuts) {
       const int64_t task_panels = DivideUp(panels, cuts);
+      if (packs && task_panels > kMostPackedPanels) continue;
       const double columns = static_cast<double>(task_panels * panel_rows);
       const double task_time =
-          kTaskCost + static_cast<double>(shape.width) *
-                          (used_rows * columns + kFetchCost * columns + kCopyCost * used_rows);
+          kTaskCost +
+          static_cast<double>(shape.width) *
+              (used_rows * columns + (packs ? kPackCost : kFetchCost) * columns + kCopyCost * used_rows);
       const int64_t panel_blocks = DivideUp(panels, task_panels);
       const double time =
           (static_cast<double>(DivideUp(row_blocks * panel_blocks, threads)) + kIdleTasks) * task_time;
@@ -49,7 +55,8 @@ GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads) {
       best_time = time;
     }
   }
-  best.scratch_bytes = gemm_kernels_for(isa).scratch_bytes(shape, best.rows_per_task);
+  best.scratch_bytes =
+      gemm_kernels_for(isa).scratch_bytes(shape, best.rows_per_task, packs ? best.panels_per_task : 0);
   return best;
 }
 

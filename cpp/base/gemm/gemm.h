@@ -2,9 +2,9 @@
 //
 //   out[m,n] = act(sum over k of a[m,k] w[n,k] + bias[n]) + residual[m,n]
 //
-// a is f32, read through LeftOperand; w is packed (base/gemm/packing.h), f32 or bf16. With bf16
-// weights a is rounded to bf16 first. out, bias and residual are f32, row-major, contiguous; out may alias
-// neither of them nor a.
+// a is f32, read through LeftOperand; w is packed (base/gemm/packing.h), f32 or bf16, or packed on the way.
+// With bf16 weights a is rounded to bf16 first. out, bias and residual are f32, row-major, contiguous; out
+// may alias neither of them nor a.
 //
 // Every element is one chain over k in ascending order, starting from 0:
 //   f32             acc = fma(a_k, w_k, acc)               (multiply, then add, where the set has no FMA)
@@ -30,17 +30,28 @@ struct GemmShape {
   DType weight;     // kF32 or kBf16
 };
 
-// Where the rows of a come from: a row is a sequence of pieces, each contiguous in memory or all zeros.
-struct LeftOperand {
+// A matrix that is never stored as such: a row is a sequence of pieces, each contiguous in memory or all
+// zeros.
+struct PiecewiseMatrix {
   // The piece of a row that begins at `begin`: returns where its values lie, or null for zeros, and sets
   // `stop` (begin < stop <= end) to where it ends.
   const float* (*piece)(const void* source, int64_t row, int64_t begin, int64_t end, int64_t* stop);
   const void* source;
 };
 
+// Where the rows of a come from: piece by piece, or from a transposed matrix, with a[m,k] at
+// columns[k * stride + m].
+struct LeftOperand {
+  PiecewiseMatrix rows;
+  const float* columns = nullptr;  // when set, rows is not looked at
+  int64_t stride = 0;
+};
+
 struct GemmOperands {
   LeftOperand left;
-  const void* packed;
+  const void* packed;  // or null: each task packs what it needs of `lines`
+  // Row k of this matrix holds w[n,k] for all n. For products whose w is large and used once.
+  PiecewiseMatrix lines;
   const float* bias;      // [outputs] or null
   const float* residual;  // [rows, outputs] or null
   ActivationKind activation;
@@ -49,8 +60,9 @@ struct GemmOperands {
 
 struct GemmKernels {
   int tile_rows;
-  // Scratch that `multiply` needs for that many rows, 64-byte aligned.
-  int64_t (*scratch_bytes)(const GemmShape& shape, int64_t rows);
+  // Scratch that `multiply` needs for that many rows, and for that many panels if it packs them itself,
+  // 64-byte aligned.
+  int64_t (*scratch_bytes)(const GemmShape& shape, int64_t rows, int64_t packed_panels);
   // Computes out for a range of rows and of panels. Never allocates, never fails. Thread-safe for disjoint
   // ranges.
   void (*multiply)(const GemmShape& shape, const GemmOperands& operands, Rows rows, Rows panels,
@@ -70,7 +82,8 @@ struct GemmSplit {
   int64_t tasks() const { return row_blocks * panel_blocks; }
 };
 
-GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads);
+// `packs` says that the tasks pack w themselves (GemmOperands::lines).
+GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads, bool packs = false);
 
 // Runs one task of the split.
 void RunGemmTask(Isa isa, const GemmShape& shape, const GemmSplit& split, const GemmOperands& operands,

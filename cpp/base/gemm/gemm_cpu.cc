@@ -7,32 +7,48 @@
 #endif
 
 #include "base/bf16.h"
+#include "base/gemm/packing.h"
 #include "base/gemm/tile.h"
+#include "base/gemm/words.h"
 #include "base/vector_math.h"
 
 namespace emu::EMU_ISA {
 namespace {
 
-// A block of the left operand lies in scratch as rows of kRowWords 32-bit words. The constant stride lets the
-// inner loop address all rows of a tile from one pointer.
+// A block of the left operand lies in scratch tile by tile, each of kRowWords times kTileRows 32-bit words.
+// The constant strides let the inner loop address all rows of a tile from one pointer.
 constexpr int64_t kRowWords = 512;
 
+// How a tile lies: row after row, or, when it comes from a transposed matrix, word after word of all rows.
+struct ByRows {
+  static constexpr int64_t kRow = kRowWords;
+  static constexpr int64_t kWord = 1;
+};
+struct ByWords {
+  static constexpr int64_t kRow = 1;
+  static constexpr int64_t kWord = kTileRows;
+};
+
+// Words of one block of k where a task packs the panels itself: fewer, so that all its panels stay in cache.
+constexpr int64_t kPackedWords = 256;
+
 // A product says how one step multiplies (`a` points to the step's words of row 0, `b` to its vectors in the
-// panel) and how values of the left operand are stored: `count` of them from value `at` of a row on.
+// panel) and how values of the left operand are stored: `count` of them from value `at` of a row on, or the
+// words of a step for kLanes rows (`second` is the value k + 1).
 
 struct F32Product {
   static constexpr int64_t kBlockWidth = kRowWords;
   static constexpr int kStepWidth = 1;
   static constexpr int kStepWords = 1;
 
-  template <int kRows, int kVectors>
+  template <class Order, int kRows, int kVectors>
   static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kVectors]) {
     F32 weights[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) weights[v] = Load(b + v * kLanes);
 #pragma GCC unroll 8
     for (int row = 0; row < kRows; ++row) {
-      const F32 value = Splat(a[row * kRowWords]);
+      const F32 value = Splat(a[row * Order::kRow]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) acc[row][v] += value * weights[v];
     }
@@ -44,6 +60,7 @@ struct F32Product {
   static void StoreZeros(int64_t count, float* row, int64_t at) {
     std::memset(row + at, 0, static_cast<size_t>(count) * 4);
   }
+  static inline void ColumnWords(U32 first, U32, U32 (&words)[kStepWords]) { words[0] = first; }
 };
 
 #if defined(__AVX512BF16__)
@@ -53,14 +70,14 @@ struct Bf16Product {
   static constexpr int kStepWidth = 2;
   static constexpr int kStepWords = 1;
 
-  template <int kRows, int kVectors>
+  template <class Order, int kRows, int kVectors>
   static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kVectors]) {
     F32 weights[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) weights[v] = Load(b + v * kLanes);
 #pragma GCC unroll 8
     for (int row = 0; row < kRows; ++row) {
-      const F32 pair = Splat(a[row * kRowWords]);
+      const F32 pair = Splat(a[row * Order::kRow]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         acc[row][v] = (F32)_mm512_dpbf16_ps((__m512)acc[row][v], (__m512bh)weights[v], (__m512bh)pair);
@@ -82,6 +99,9 @@ struct Bf16Product {
   static void StoreZeros(int64_t count, float* row, int64_t at) {
     std::memset(reinterpret_cast<char*>(row) + at * 2, 0, static_cast<size_t>(count) * 2);
   }
+  static inline void ColumnWords(U32 first, U32 second, U32 (&words)[kStepWords]) {
+    words[0] = RoundPairs(first, second);
+  }
 };
 
 #else
@@ -91,7 +111,7 @@ struct Bf16Product {
   static constexpr int kStepWidth = 2;
   static constexpr int kStepWords = 2;
 
-  template <int kRows, int kVectors>
+  template <class Order, int kRows, int kVectors>
   static inline void Step(const float* a, const float* b, F32 (&acc)[kRows][kVectors]) {
     F32 weights[kVectors];
 #pragma GCC unroll 2
@@ -103,7 +123,7 @@ struct Bf16Product {
       }
 #pragma GCC unroll 8
       for (int row = 0; row < kRows; ++row) {
-        const F32 value = Splat(a[row * kRowWords + half]);
+        const F32 value = Splat(a[row * Order::kRow + half * Order::kWord]);
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) acc[row][v] += value * weights[v];
       }
@@ -116,13 +136,16 @@ struct Bf16Product {
   static void StoreZeros(int64_t count, float* row, int64_t at) {
     std::memset(row + at, 0, static_cast<size_t>(count) * 4);
   }
+  static inline void ColumnWords(U32 first, U32 second, U32 (&words)[kStepWords]) {
+    words[0] = RoundToHalves(first);
+    words[1] = RoundToHalves(second);
+  }
 };
 
 #endif
 
-// c[row] (+)= the tile's products over `steps` steps.
 // c[row] (+)= the tile's products over `steps` steps, for the first kVectors vectors of the panel.
-template <class Product, int kRows, int kVectors>
+template <class Product, class Order, int kRows, int kVectors>
 void MultiplyTile(const float* a, const float* b, int64_t steps, bool first, float* c, int64_t stride) {
   F32 acc[kRows][kVectors];
 #pragma GCC unroll 8
@@ -131,7 +154,8 @@ void MultiplyTile(const float* a, const float* b, int64_t steps, bool first, flo
     for (int v = 0; v < kVectors; ++v) acc[row][v] = first ? F32{} : Load(c + row * stride + v * kLanes);
   }
   for (int64_t step = 0; step < steps; ++step) {
-    Product::Step(a + step * Product::kStepWords, b + step * kPanelRows, acc);
+    Product::template Step<Order>(a + step * (Product::kStepWords * Order::kWord), b + step * kPanelRows,
+                                  acc);
   }
 #pragma GCC unroll 8
   for (int row = 0; row < kRows; ++row) {
@@ -144,20 +168,24 @@ using TileFunction = void (*)(const float* a, const float* b, int64_t steps, boo
                               int64_t stride);
 
 // The tile for that many rows and at least that many columns.
-template <class Product, int kRows = kTileRows, int kVectors = kTileVectors>
+template <class Product, class Order, int kRows = kTileRows, int kVectors = kTileVectors>
 TileFunction TileOf(int64_t rows, int64_t columns) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return TileOf<Product, kRows - 1, kVectors>(rows, columns);
+    if (rows < kRows) return TileOf<Product, Order, kRows - 1, kVectors>(rows, columns);
   }
   if constexpr (kVectors > 1) {
-    if (columns <= (kVectors - 1) * kLanes) return TileOf<Product, kRows, kVectors - 1>(rows, columns);
+    if (columns <= (kVectors - 1) * kLanes) return TileOf<Product, Order, kRows, kVectors - 1>(rows, columns);
   }
-  return MultiplyTile<Product, kRows, kVectors>;
+  return MultiplyTile<Product, Order, kRows, kVectors>;
 }
 
 // out = act(out + bias) + residual on a tile. One loop computes full and partial vectors alike, so an
 // element's result does not depend on where its tile ends.
 void FinishTile(const GemmShape& shape, const GemmOperands& operands, Rows rows, Rows columns) {
+  if (operands.bias == nullptr && operands.residual == nullptr &&
+      operands.activation == ActivationKind::kNone) {
+    return;
+  }
   for (int64_t row = rows.begin; row < rows.end; ++row) {
     for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
       const int64_t left = columns.end - column, at = row * shape.outputs + column;
@@ -179,26 +207,50 @@ void FinishTile(const GemmShape& shape, const GemmOperands& operands, Rows rows,
   }
 }
 
+// Words of a step for up to kLanes rows of the left operand, from a line of a transposed matrix.
+U32 LoadColumn(const float* line, int64_t rows) {
+  return rows >= kLanes ? (U32)Load(line) : (U32)LoadFirst(line, rows);
+}
+
+// The widest strip of rows that is taken from a transposed matrix in one go: a cache line where tiles allow
+// it.
+constexpr int kStripTiles = kTileRows < kLanes && kLanes % kTileRows == 0 ? kLanes / kTileRows : 1;
+constexpr int kStripRows = kStripTiles * kTileRows;
+constexpr int kStripVectors = (kStripRows + kLanes - 1) / kLanes;
+
 template <class Product>
 struct Multiplication {
   const GemmShape& shape;
   const GemmOperands& operands;
+  int64_t block_width;
   int64_t blocks;
-  int64_t panel_floats;
+  int64_t panel_words;
 
   Multiplication(const GemmShape& shape, const GemmOperands& operands) : shape(shape), operands(operands) {
-    blocks = (shape.width + Product::kBlockWidth - 1) / Product::kBlockWidth;
+    block_width = BlockWidth(operands.packed == nullptr);
+    blocks = (shape.width + block_width - 1) / block_width;
     if (blocks == 0) blocks = 1;  // of no steps: stores zeros and finishes
-    const int64_t steps = (shape.width + Product::kStepWidth - 1) / Product::kStepWidth;
-    panel_floats = (steps * kPanelRows + 15) / 16 * 16;
+    panel_words = operands.packed == nullptr ? kPackedWords * kPanelRows
+                                             : (Steps(shape.width) * kPanelRows + 15) / 16 * 16;
   }
 
-  int64_t Begin(int64_t block) const { return block * Product::kBlockWidth; }
+  static int64_t BlockWidth(bool packs) {
+    return packs ? kPackedWords / Product::kStepWords * Product::kStepWidth : Product::kBlockWidth;
+  }
+  static int64_t Steps(int64_t width) { return (width + Product::kStepWidth - 1) / Product::kStepWidth; }
+
+  int64_t Begin(int64_t block) const { return block * block_width; }
   int64_t End(int64_t block) const { return block + 1 < blocks ? Begin(block + 1) : shape.width; }
 
   void StoreRows(Rows rows, int64_t block, float* to) const {
+    if (operands.left.columns != nullptr) {
+      for (int64_t row = rows.begin; row < rows.end; row += kStripRows, to += kStripRows * kRowWords) {
+        StoreStrip(row, row + kStripRows < rows.end ? kStripRows : rows.end - row, block, to);
+      }
+      return;
+    }
     const int64_t begin = Begin(block), end = End(block), width = end - begin;
-    const LeftOperand& left = operands.left;
+    const PiecewiseMatrix& left = operands.left.rows;
     for (int64_t row = rows.begin; row < rows.end; ++row, to += kRowWords) {
       for (int64_t at = begin, stop; at < end; at = stop) {
         const float* values = left.piece(left.source, row, at, end, &stop);
@@ -212,14 +264,73 @@ struct Multiplication {
     }
   }
 
-  void Tile(Rows rows, int64_t panel, int64_t block, const float* a) const {
-    const int64_t steps = (End(block) - Begin(block) + Product::kStepWidth - 1) / Product::kStepWidth;
-    const float* b = static_cast<const float*>(operands.packed) + panel * panel_floats +
-                     Begin(block) / Product::kStepWidth * kPanelRows;
+  // Up to kStripRows rows of a transposed matrix, word after word, tile beside tile.
+  void StoreStrip(int64_t row, int64_t count, int64_t block, float* to) const {
+    const float* line = operands.left.columns + Begin(block) * operands.left.stride + row;
+    const int64_t end = End(block);
+    for (int64_t k = Begin(block); k < end; k += Product::kStepWidth) {
+      const bool pair = Product::kStepWidth == 2 && k + 1 < end;
+      U32 words[Product::kStepWords][kStripVectors] = {};
+#pragma GCC unroll 4
+      for (int v = 0; v < kStripVectors; ++v) {
+        const int64_t left = count - v * kLanes;
+        if (left <= 0) break;
+        const U32 first = LoadColumn(line + v * kLanes, left);
+        const U32 second = pair ? LoadColumn(line + operands.left.stride + v * kLanes, left) : U32{};
+        U32 step[Product::kStepWords];
+        Product::ColumnWords(first, second, step);
+        for (int word = 0; word < Product::kStepWords; ++word) words[word][v] = step[word];
+      }
+#pragma GCC unroll 2
+      for (int word = 0; word < Product::kStepWords; ++word, to += kTileRows) {
+        const char* from = reinterpret_cast<const char*>(words[word]);
+#pragma GCC unroll 4
+        for (int tile = 0; tile < kStripTiles; ++tile) {
+          if (tile * kTileRows >= count) break;
+          std::memcpy(to + tile * (kTileRows * kRowWords), from + tile * (kTileRows * 4), kTileRows * 4);
+        }
+      }
+      line += Product::kStepWidth * operands.left.stride;
+    }
+  }
+
+  // Packs one block of k of the panels from the lines of w, panels kPackedWords words apart.
+  void PackLines(Rows panels, int64_t block, float* to, float* lines) const {
+    const int64_t first = panels.begin * kPanelRows;
+    const int64_t last = panels.end * kPanelRows < shape.outputs ? panels.end * kPanelRows : shape.outputs;
+    for (int64_t k = Begin(block); k < End(block); k += Product::kStepWidth, to += kPanelRows) {
+      const float* pair[2] = {};
+      for (int64_t i = 0; i < Product::kStepWidth && k + i < End(block); ++i) {
+        pair[i] = GatherLine(k + i, first, last, lines + i * (panels.end - panels.begin) * kPanelRows);
+      }
+      EMU_ISA::pack_kernels.pack_line(shape.weight, DType::kF32, pair[0], pair[1], last - first, to,
+                                      panel_words * 4);
+    }
+  }
+
+  // The values first..last of a line, where they lie if they lie together.
+  const float* GatherLine(int64_t k, int64_t first, int64_t last, float* line) const {
+    const PiecewiseMatrix& lines = operands.lines;
+    for (int64_t at = first, stop; at < last; at = stop) {
+      const float* values = lines.piece(lines.source, k, at, last, &stop);
+      if (values != nullptr && at == first && stop == last) return values;
+      const size_t bytes = static_cast<size_t>(stop - at) * 4;
+      if (values != nullptr) {
+        std::memcpy(line + (at - first), values, bytes);
+      } else {
+        std::memset(line + (at - first), 0, bytes);
+      }
+    }
+    return line;
+  }
+
+  void Tile(Rows rows, int64_t panel, int64_t block, const float* a, const float* b) const {
+    const int64_t steps = Steps(End(block) - Begin(block));
     const int64_t column = panel * kPanelRows;
     const int64_t columns = shape.outputs - column < kPanelRows ? shape.outputs - column : kPanelRows;
     const int64_t count = rows.end - rows.begin;
-    const TileFunction tile = TileOf<Product>(count, columns);
+    const TileFunction tile = operands.left.columns != nullptr ? TileOf<Product, ByWords>(count, columns)
+                                                               : TileOf<Product, ByRows>(count, columns);
     float* c = operands.out + rows.begin * shape.outputs + column;
     if (columns % kLanes == 0) {
       tile(a, b, steps, block == 0, c, shape.outputs);
@@ -237,37 +348,55 @@ struct Multiplication {
     if (block + 1 == blocks) FinishTile(shape, operands, rows, {column, column + columns});
   }
 
+  const float* Packed(int64_t panel, int64_t block) const {
+    return static_cast<const float*>(operands.packed) + panel * panel_words +
+           Begin(block) / Product::kStepWidth * kPanelRows;
+  }
+
   void Run(Rows rows, Rows panels, float* a) const {
-    if (rows.end - rows.begin <= kTileRows) {
+    if (operands.packed != nullptr && rows.end - rows.begin <= kTileRows) {
       // One tile of rows: the whole left operand fits, and each panel is read in one go.
       for (int64_t block = 0; block < blocks; ++block) {
         StoreRows(rows, block, a + block * kTileRows * kRowWords);
       }
       for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
         for (int64_t block = 0; block < blocks; ++block) {
-          Tile(rows, panel, block, a + block * kTileRows * kRowWords);
+          Tile(rows, panel, block, a + block * kTileRows * kRowWords, Packed(panel, block));
         }
       }
       return;
     }
+    float* own = a + LeftRows(rows.end - rows.begin) * kRowWords;
     for (int64_t block = 0; block < blocks; ++block) {
       StoreRows(rows, block, a);
+      if (operands.packed == nullptr) {
+        PackLines(panels, block, own, own + (panels.end - panels.begin) * panel_words);
+      }
       for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+        const float* b =
+            operands.packed == nullptr ? own + (panel - panels.begin) * panel_words : Packed(panel, block);
         for (int64_t row = rows.begin; row < rows.end; row += kTileRows) {
           const int64_t end = row + kTileRows < rows.end ? row + kTileRows : rows.end;
-          Tile({row, end}, panel, block, a + (row - rows.begin) * kRowWords);
+          Tile({row, end}, panel, block, a + (row - rows.begin) * kRowWords, b);
         }
       }
     }
   }
+
+  // Rows in scratch for so many rows: whole strips.
+  static int64_t LeftRows(int64_t rows) { return (rows + kStripRows - 1) / kStripRows * kStripRows; }
+
+  static int64_t ScratchBytes(const GemmShape& shape, int64_t rows, int64_t packed_panels) {
+    // The last rows may be few, whatever the split.
+    const int64_t few = (shape.width / Product::kBlockWidth + 1) * kTileRows;
+    const int64_t left = LeftRows(rows > few ? rows : few) * kRowWords;
+    return (left + packed_panels * kPanelRows * (kPackedWords + Product::kStepWidth)) * 4;
+  }
 };
 
-int64_t ScratchBytes(const GemmShape& shape, int64_t rows) {
-  const int64_t block_width =
-      shape.weight == DType::kBf16 ? Bf16Product::kBlockWidth : F32Product::kBlockWidth;
-  // The last rows may be few, whatever the split.
-  const int64_t few = (shape.width / block_width + 1) * kTileRows;
-  return (rows > few ? rows : few) * kRowWords * 4;
+int64_t ScratchBytes(const GemmShape& shape, int64_t rows, int64_t packed_panels) {
+  return shape.weight == DType::kBf16 ? Multiplication<Bf16Product>::ScratchBytes(shape, rows, packed_panels)
+                                      : Multiplication<F32Product>::ScratchBytes(shape, rows, packed_panels);
 }
 
 void Multiply(const GemmShape& shape, const GemmOperands& operands, Rows rows, Rows panels, void* scratch) {

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "base/call_checks.h"
+#include "base/convolution.h"
 #include "base/gemm/gemm.h"
 #include "base/gemm/packing.h"
-#include "ops/convolution/patch.h"
 
 namespace emu {
 namespace {
@@ -15,42 +15,16 @@ Status ReadShape(const CallTypes& call, ConvolutionShape* shape) {
   EMU_RETURN_IF_ERROR(BindInputs(
       call, {"x f32[B,H,W,C]", "weight f32|bf16[O,C,K,L]", "bias? f32[O]", "residual? f32[...]"}, &sides));
   if (call.layouts[1] == Layout::kLinear) return call.Refuse("weight is packed for a linear product");
-  int64_t stride = 0;
-  EMU_RETURN_IF_ERROR(ReadInteger(call, "stride", 1, &stride));
-  std::vector<int64_t> padding;
-  EMU_RETURN_IF_ERROR(call.attributes.Integers("padding", &padding));
-  if (padding.size() != 4 || *std::min_element(padding.begin(), padding.end()) < 0) {
-    std::string text;
-    for (int64_t side : padding) {
-      if (!text.empty()) text += ',';
-      text += std::to_string(side);
-    }
-    return RefuseOption(call, "padding", text, "four integers of at least 0: top, bottom, left, right");
-  }
-  const int64_t height = sides['H'] + padding[0] + padding[1], width = sides['W'] + padding[2] + padding[3];
-  const int64_t kernel_height = sides['K'], kernel_width = sides['L'];
-  if (kernel_height == 0 || kernel_width == 0 || kernel_height > height || kernel_width > width) {
-    return call.Refuse("kernel " + std::to_string(kernel_height) + "x" + std::to_string(kernel_width) +
-                       " does not fit the padded picture " + std::to_string(height) + "x" +
-                       std::to_string(width));
-  }
-  *shape = {sides['B'],
-            sides['H'],
-            sides['W'],
-            sides['C'],
-            sides['O'],
-            kernel_height,
-            kernel_width,
-            stride,
-            padding[0],
-            padding[2],
-            (height - kernel_height) / stride + 1,
-            (width - kernel_width) / stride + 1};
-  TensorType out;
-  out.shape = WithLast(out.shape, shape->batch);
-  out.shape = WithLast(out.shape, shape->out_height);
-  out.shape = WithLast(out.shape, shape->out_width);
-  out.shape = WithLast(out.shape, shape->outputs);
+  *shape = {};
+  shape->batch = sides['B'];
+  shape->height = sides['H'];
+  shape->width = sides['W'];
+  shape->channels = sides['C'];
+  shape->outputs = sides['O'];
+  shape->kernel_height = sides['K'];
+  shape->kernel_width = sides['L'];
+  EMU_RETURN_IF_ERROR(ReadConvolutionSteps(call, shape));
+  const TensorType out = PictureType(shape->batch, shape->out_height, shape->out_width, shape->outputs);
   if (call.has(3) && !(call.shape(3) == out.shape)) {
     return call.Refuse("residual is not " + ToText(out.shape));
   }
@@ -105,7 +79,7 @@ Status PlanConvolution(const CallTypes& call, CallPlan* plan) {
     }
     const PatchSource patches = {task.in(0), &shape};
     GemmOperands operands = {};
-    operands.left = {PatchPiece, &patches};
+    operands.left.rows = {PatchPiece, &patches};
     operands.packed = packed ? task.inputs[1] : task.shared_scratch;
     operands.bias = has_bias ? task.in(2) : nullptr;
     operands.residual = has_residual ? task.in(3) : nullptr;

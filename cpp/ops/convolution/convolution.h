@@ -17,16 +17,6 @@
 
 namespace emu {
 
-struct ConvolutionShape {
-  int64_t batch, height, width, channels;
-  int64_t outputs, kernel_height, kernel_width;
-  int64_t stride, top, left;
-  int64_t out_height, out_width;
-
-  int64_t patch() const { return kernel_height * kernel_width * channels; }
-  int64_t pixels() const { return batch * out_height * out_width; }
-};
-
 Status PlanConvolution(const CallTypes& call, CallPlan* plan);
 
 }  // namespace emu

@@ -31,7 +31,7 @@ Status PlanLinear(const CallTypes& call, CallPlan* plan) {
   const Isa isa = call.isa;
   const GemmShape shape = {sides.rest.elements(), sides['O'], sides['I'], call.inputs[1]->dtype};
   const GemmSplit split = SplitGemm(isa, shape, call.threads);
-  const RowSplit packing = SplitRows(PanelCount(isa, shape.outputs), 1, call.threads);
+  const RowSplit packing = SplitPacking(isa, false, shape.outputs, shape.width, call.threads);
   const bool has_bias = call.has(2), has_residual = call.has(3);
   const bool packed = call.layouts[1] == Layout::kLinear;
   if (!packed) {
@@ -42,13 +42,14 @@ Status PlanLinear(const CallTypes& call, CallPlan* plan) {
   plan->thread_scratch_bytes = split.scratch_bytes;
   plan->run = [=](const TaskContext& task) {
     if (!packed && task.phase == 0) {
-      const Rows panels = packing.rows(task.task, PanelCount(isa, shape.outputs));
-      PackPanels(isa, shape.weight, task.inputs[1], shape.outputs, shape.width, panels, task.shared_scratch);
+      const PlainMatrix weight = {task.inputs[1], shape.weight, shape.width, false};
+      RunPackingTask(isa, shape.weight, weight, shape.outputs, shape.width, packing, task.task,
+                     task.shared_scratch);
       return;
     }
     const Matrix matrix = {task.in(0), shape.width};
     GemmOperands operands = {};
-    operands.left = {RowPiece, &matrix};
+    operands.left.rows = {RowPiece, &matrix};
     operands.packed = packed ? task.inputs[1] : task.shared_scratch;
     operands.bias = has_bias ? task.in(2) : nullptr;
     operands.residual = has_residual ? task.in(3) : nullptr;

@@ -1,0 +1,36 @@
+// What convolution and its gradients share: how a kernel moves over a channels-last picture, and reading the
+// patches it meets without storing them.
+#pragma once
+
+#include "base/op.h"
+
+namespace emu {
+
+struct ConvolutionShape {
+  int64_t batch, height, width, channels;
+  int64_t outputs, kernel_height, kernel_width;
+  int64_t stride, top, left;
+  int64_t out_height, out_width;
+
+  int64_t patch() const { return kernel_height * kernel_width * channels; }
+  int64_t pixels() const { return batch * out_height * out_width; }
+};
+
+// Fills in stride, top, left, out_height and out_width from the attributes `stride` and `padding`; the other
+// sides are given. INVALID_OPTION or TENSOR_SHAPE_MISMATCH.
+Status ReadConvolutionSteps(const CallTypes& call, ConvolutionShape* shape);
+
+// f32 of these four sides.
+TensorType PictureType(int64_t batch, int64_t height, int64_t width, int64_t channels);
+
+struct PatchSource {
+  const float* x;
+  const ConvolutionShape* shape;
+};
+
+// The piece of the patch of output pixel `pixel` that begins at value `begin`, in the order (kh, kw, C), null
+// outside the image; top and left may be negative. The form of PiecewiseMatrix::piece; `source` is a
+// PatchSource.
+const float* PatchPiece(const void* source, int64_t pixel, int64_t begin, int64_t end, int64_t* stop);
+
+}  // namespace emu

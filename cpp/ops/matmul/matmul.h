@@ -1,0 +1,19 @@
+// matmul: out[m,n] = sum over k of op(a)[m,k] op(b)[k,n], products of ordinary values: gradients and weights
+// in training.
+//
+// a f32|bf16[M,K] ([K,M] when transposeA), b f32|bf16[K,N] ([N,K] when transposeB) -> f32[M,N], all
+// contiguous; out may alias no input. Attributes: transposeA, transposeB (0 or 1), precision ("bf16" rounds
+// both factors to nearest even first). Products accumulate in f32 in ascending order of K (base/gemm/gemm.h),
+// so results do not depend on threads.
+//
+// A first phase packs b into shared scratch, straight from the layout and dtype it has, and widens a if that
+// is bf16; a is otherwise read where it lies, transposed or not, block by block.
+#pragma once
+
+#include "base/op.h"
+
+namespace emu {
+
+Status PlanMatmul(const CallTypes& call, CallPlan* plan);
+
+}  // namespace emu
