@@ -1,5 +1,5 @@
 import { DataError } from './errors.js';
-import { planners } from './kinds/index.js';
+import { plannersOf } from './kinds/index.js';
 import type { Plan } from './kinds/plan.js';
 import { Random } from './random.js';
 import type { Sample, SampleElement, SampleKind, SampleSplit } from './sample.js';
@@ -15,11 +15,13 @@ export interface DrawnRecipe {
   readonly size: number;
   /** Chance of each kind, in any unit. */
   readonly kinds: Readonly<Partial<Record<SampleKind, number>>>;
+  /** Numbers of examples that few-shot documents may have. */
+  readonly shots: readonly number[];
   readonly seed: number;
   readonly split: SampleSplit;
 }
 
-/** Far more than ever needed: about one plan in four is held out, and about four in five of three are not. */
+/** Far more than ever needed: of every kind, more than one plan in a hundred suits each split. */
 const attemptLimit = 10_000;
 
 function scenesOf(plan: Plan): Scene[] {
@@ -28,19 +30,17 @@ function scenesOf(plan: Plan): Scene[] {
 
 /** Whether a plan may be shown in a split. */
 function obeysSplit(plan: Plan, split: SampleSplit): boolean {
-  if (split === 'held-out') return heldOutAmong(plan.focus).length > 0;
-  if (plan.mentions?.some(isHeldOut) === true) return false;
+  const namesHeldOut = plan.mentions?.some(isHeldOut) === true;
+  if (split === 'held-out') return namesHeldOut || heldOutAmong(plan.focus).length > 0;
+  if (namesHeldOut) return false;
   return scenesOf(plan).every((scene) => heldOutInScene(scene).length === 0);
 }
 
 function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan {
-  const planner = planners[kind];
-  if (planner === undefined) {
-    throw new DataError('INVALID_OPTION', `[drawn world] there is no kind '${kind}'`, { details: { kind } });
-  }
+  const planner = plannersOf(recipe.shots)[kind];
   for (let attempt = 0; attempt < attemptLimit; attempt++) {
     const random = new Random(recipe.seed, index, `${recipe.split}/${kind}/${attempt}`);
-    const plan = planner(random, recipe.split);
+    const plan = planner(random);
     if (plan !== null && obeysSplit(plan, recipe.split)) return plan;
   }
   throw new DataError(
@@ -52,7 +52,6 @@ function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan 
 
 /**
  * Makes sample `index` of a drawn world from nothing but the recipe and the index.
- * @throws DataError INVALID_OPTION for a kind that does not exist.
  */
 export function drawSample(recipe: DrawnRecipe, index: number): Sample {
   const kind = new Random(recipe.seed, index, `${recipe.split}/kind`).weighted(recipe.kinds);

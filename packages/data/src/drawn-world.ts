@@ -1,6 +1,6 @@
 import { drawSample, type DrawnRecipe } from './drawn-sample.js';
 import { DataError } from './errors.js';
-import { planners } from './kinds/index.js';
+import { sampleKinds } from './kinds/index.js';
 import type { OpenOptions, SampleKind, SampleSource, StreamPosition } from './sample.js';
 import { openIndexedStream } from './stream/indexed-stream.js';
 
@@ -12,10 +12,12 @@ export interface DrawnWorldOptions {
   readonly size?: number;
   /** Chance of each kind of sample, in any unit. Default: pairs only. */
   readonly kinds?: Readonly<Partial<Record<SampleKind, number>>>;
+  /** Numbers of examples that few-shot documents may have, each 0..32. Default 2, 4, 8. */
+  readonly shots?: readonly number[];
 }
 
 function checkedKinds(kinds: Readonly<Partial<Record<SampleKind, number>>>): DrawnRecipe['kinds'] {
-  const known = Object.keys(planners);
+  const known: readonly string[] = sampleKinds;
   for (const [kind, weight] of Object.entries(kinds)) {
     if (!known.includes(kind)) {
       throw new DataError('INVALID_OPTION', `[drawn world] kinds has no '${kind}'`, {
@@ -72,11 +74,14 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
   const name = options.name ?? 'drawn';
   const size = checkedInteger('size', options.size ?? 64, 16, 1024);
   const kinds = checkedKinds(options.kinds ?? { pair: 1 });
+  const shots = (options.shots ?? [2, 4, 8]).map((count) => checkedInteger('shots', count, 0, 32));
+  if (shots.length === 0)
+    throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
   return {
     name,
     open: (open: OpenOptions) => {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
-      const recipe: DrawnRecipe = { name, size, kinds, seed, split: open.split };
+      const recipe: DrawnRecipe = { name, size, kinds, shots, seed, split: open.split };
       return openIndexedStream({
         make: (index) => drawSample(recipe, index),
         first: indexAt(open.position),

@@ -6,3 +6,5 @@ export * from './world/held-out.js';
 export { drawScene } from './world/draw.js';
 export { drawSample, type DrawnRecipe } from './drawn-sample.js';
 export { drawnWorld, type DrawnWorldOptions } from './drawn-world.js';
+export { sampleKinds } from './kinds/index.js';
+export { interleaveStoryboard, type StoryboardPiece, type Subtitle, type TimedFrame } from './storyboard.js';

@@ -1,5 +1,5 @@
 import type { Random } from '../random.js';
-import type { SampleKind, SampleMeta, SampleRole, SampleSplit } from '../sample.js';
+import type { SampleKind, SampleMeta, SampleRole } from '../sample.js';
 import type { Scene, SceneObject } from '../world/scene.js';
 
 /** An element before its picture is drawn. */
@@ -24,7 +24,7 @@ export interface Plan {
 }
 
 /** Makes the plan of one sample. May return null when the draws led nowhere; the next attempt has other draws. */
-export type Planner = (random: Random, split: SampleSplit) => Plan | null;
+export type Planner = (random: Random) => Plan | null;
 
 export function text(words: string, role?: SampleRole): PlannedElement {
   return role === undefined ? { type: 'text', text: words } : { type: 'text', text: words, role };

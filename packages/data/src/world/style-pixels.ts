@@ -12,7 +12,7 @@ const nightTint: readonly [number, number, number] = [0, 5, 26];
 export const stylePixels: Readonly<Record<Style, StylePixel>> = {
   plain: (value) => value,
   pastel: (value) => 255 - (255 - value) * 0.58,
-  night: (value, channel) => value * 0.42 + nightTint[channel],
+  night: (value, channel) => value * 0.52 + nightTint[channel],
   // Tiles of four by four with a dark joint of one.
   mosaic: (value, _channel, column, row) => (column % 4 === 3 || row % 4 === 3 ? value * 0.62 : value),
   // Light diagonal strokes, two wide, eight apart.

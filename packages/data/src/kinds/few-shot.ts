@@ -1,0 +1,49 @@
+import { colors, shapes, type Color, type Shape } from '../world/attributes.js';
+import { singleScene } from '../world/scenes.js';
+import { picture, text, type Plan, type Planner } from './plan.js';
+
+/** Names that mean nothing outside their document. */
+export const inventedNames: readonly string[] = [
+  'dax',
+  'wug',
+  'blicket',
+  'fep',
+  'toma',
+  'zav',
+  'lorp',
+  'kiki',
+];
+
+/** Classes per document: with two examples the query's class has often not been seen, with eight nearly always. */
+const classCount = 3;
+
+/**
+ * k examples and a query, each a picture of one object and `this is a NAME.`. In each document, names are given afresh
+ * to three colours or to three shapes; which of the two is for the examples to tell. `shots` lists the ks to choose from.
+ */
+export function fewShotPlanner(shots: readonly number[]): Planner {
+  return (random): Plan => {
+    const rule = random.pick(['color', 'shape'] as const);
+    const names = random.shuffled(inventedNames).slice(0, classCount);
+    const values: readonly (Color | Shape)[] = random.shuffled<Color | Shape>(
+      rule === 'color' ? colors : shapes,
+    );
+    const count = random.pick(shots);
+    const examples = Array.from({ length: count + 1 }, () => {
+      const at = random.integer(classCount);
+      const look = { [rule]: values[at], texture: 'solid' } as {
+        color?: Color;
+        shape?: Shape;
+        texture: 'solid';
+      };
+      return { scene: singleScene(random, look, { style: 'plain' }), name: names[at] ?? '' };
+    });
+    const query = examples.at(-1);
+    return {
+      kind: 'few-shot',
+      elements: examples.flatMap(({ scene, name }) => [picture(scene), text(`this is a ${name}.`)]),
+      meta: { task: rule, answer: query?.name ?? '', shots: count },
+      focus: query?.scene.objects ?? [],
+    };
+  };
+}
