@@ -24,8 +24,9 @@ export class AppendLog {
   static async open(path: string, bytes: number): Promise<AppendLog> {
     try {
       const handle = await open(path, 'a+');
-      const kept = Math.min(bytes, (await handle.stat()).size);
-      await handle.truncate(kept);
+      const { size } = await handle.stat();
+      const kept = Math.min(bytes, size);
+      if (kept < size) await handle.truncate(kept);
       return new AppendLog(path, handle, kept);
     } catch (error) {
       throw writeError(error, path);
