@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { definitionOf, opNames } from '../ops/index.js';
-import { firstDisagreement } from './central-differences.js';
-import { differenceCases } from './difference-cases.js';
+import { firstDisagreement } from '../testing/central-differences.js';
+import { differenceCases } from '../testing/difference-cases.js';
 
 const cases = [...differenceCases()];
 

@@ -5,7 +5,7 @@ import { Tracer, trace, type Value } from '../trace.js';
 import { CaseWriter } from '../testing/case-writer.js';
 import { compare, runCase } from '../testing/op-case.js';
 import { oneRounding } from '../testing/tolerances.js';
-import { differenceCases } from './difference-cases.js';
+import { differenceCases } from '../testing/difference-cases.js';
 import { Replay, typeOf } from './replay.js';
 
 /** The fused form rounds once, the composed one also what it hands on; errors grow by the slope of the activation. */

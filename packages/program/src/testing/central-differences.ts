@@ -2,12 +2,12 @@
 import { ReferenceBackend } from '../reference.js';
 import { type TensorData } from '../tensor.js';
 import { trace, type Value } from '../trace.js';
-import { CaseWriter } from '../testing/case-writer.js';
+import { CaseWriter } from './case-writer.js';
 import { multiply } from '../ops/multiply.js';
 import { sumTo } from '../ops/sum-to.js';
 import type { Program } from '../program.js';
-import { gradient, gradientName } from './gradient.js';
-import { constant } from './sums.js';
+import { gradient, gradientName } from '../gradient/gradient.js';
+import { constant } from '../gradient/sums.js';
 import { add } from '../ops/add.js';
 
 /** One call, or a few, whose gradients are checked by every element of every f32 input. */

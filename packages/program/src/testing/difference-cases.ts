@@ -2,7 +2,7 @@
 import * as ops from '../ops/index.js';
 import type { ActivationKind } from '../ops/activation-kind.js';
 import type { Value } from '../trace.js';
-import type { CaseWriter } from '../testing/case-writer.js';
+import type { CaseWriter } from './case-writer.js';
 import type { DifferencesCase } from './central-differences.js';
 
 const smoothKinds: readonly ActivationKind[] = ['none', 'gelu', 'quickGelu', 'silu'];
