@@ -1,5 +1,6 @@
 // Times linear and convolution through their planners, on packed weights and huge pages as a session holds
-// them.
+// them, and the products of a training step ("step"): weights that lie plain, gradients of inputs and
+// weights.
 //
 //   gemm_bench [--threads N] [--seconds S] [--case TEXT]
 //
@@ -80,48 +81,38 @@ std::vector<double> BestTimes(const std::vector<std::function<void()>>& function
   return best;
 }
 
+Shape Sides(std::initializer_list<int64_t> sides) {
+  Shape shape;
+  for (int64_t side : sides) shape.sides[shape.rank++] = side;
+  return shape;
+}
+
 // A planned call with its memory.
 class PlannedCall {
  public:
   PlannedCall(const BenchCase& c, DType dtype, ThreadPool* pool) : pool_(pool) {
-    const int64_t rows = c.pixels(), patch = c.patch();
-    types_[0].shape = c.is_linear() ? Sides({rows, patch}) : Sides({c.batch, c.height, c.width, c.channels});
-    types_[1].shape =
-        c.is_linear() ? Sides({c.outputs, patch}) : Sides({c.outputs, c.channels, c.kernel, c.kernel});
-    types_[1].dtype = dtype;
-    types_[2].shape = Sides({c.outputs});
-    types_[3].shape =
-        c.is_linear() ? Sides({rows, c.outputs}) : Sides({c.batch, c.out_height(), c.out_width(), c.outputs});
-    const Isa isa = DetectIsa();
-    CallTypes call;
-    call.op = c.is_linear() ? "linear" : "convolution";
-    call.inputs = {&types_[0], &types_[1], &types_[2], nullptr};
-    const Layout layout = c.is_linear() ? Layout::kLinear : Layout::kConvolution;
-    call.layouts = {Layout::kPlain, layout, Layout::kPlain, Layout::kPlain};
-    call.outputs = {types_[3]};
-    call.attributes.values = {{"activation", std::string("none")}};
-    if (!c.is_linear()) {
-      const double padding = static_cast<double>(c.padding);
-      call.attributes.values["stride"] = static_cast<double>(c.stride);
-      call.attributes.values["padding"] = std::vector<double>(4, padding);
-    }
-    call.isa = isa;
+    CallTypes call = Describe(c, dtype);
+    call.isa = DetectIsa();
     call.threads = pool->threads();
+    call.layouts.resize(call.inputs.size(), Layout::kPlain);
+    if (c.kind == BenchKind::kPacked)
+      call.layouts[1] = c.is_linear() ? Layout::kLinear : Layout::kConvolution;
+    call.outputs = {out_type_};
     if (const Status status = FindOp(call.op)->plan(call, &plan_); !status.ok()) {
       std::fprintf(stderr, "%s\n", status.message().c_str());
       std::exit(1);
     }
-    const auto plain = Filled(c.outputs * patch, dtype);
-    packed_ = Allocate(PackedBytes(isa, dtype, c.outputs, patch));
-    PackPanels(isa, dtype, plain->data(), c.outputs, patch, {0, PanelCount(isa, c.outputs)}, packed_->data());
-    x_ = Filled(types_[0].shape.elements(), DType::kF32);
-    bias_ = Filled(c.outputs, DType::kF32);
-    out_ = Filled(types_[3].shape.elements(), DType::kF32);
+    for (size_t i = 0; i < call.inputs.size(); ++i) {
+      buffers_.push_back(nullptr);
+      if (call.inputs[i] == nullptr) continue;
+      const TensorType& type = types_[i];
+      buffers_[i] = Filled(type.shape.elements(), type.dtype);
+      if (call.layouts[i] != Layout::kPlain) buffers_[i] = Packed(*buffers_[i], dtype, c);
+      inputs_[i] = buffers_[i]->data();
+    }
+    out_ = Filled(out_type_.shape.elements(), DType::kF32);
     shared_ = Allocate(plan_.shared_scratch_bytes);
     for (int i = 0; i < pool->threads(); ++i) scratch_.push_back(Allocate(plan_.thread_scratch_bytes));
-    inputs_[0] = x_->data();
-    inputs_[1] = packed_->data();
-    inputs_[2] = bias_->data();
     outputs_[0] = out_->data();
   }
 
@@ -132,10 +123,62 @@ class PlannedCall {
   }
 
  private:
-  static Shape Sides(std::initializer_list<int64_t> sides) {
-    Shape shape;
-    for (int64_t side : sides) shape.sides[shape.rank++] = side;
-    return shape;
+  static std::shared_ptr<Buffer> Packed(const Buffer& plain, DType dtype, const BenchCase& c) {
+    const Isa isa = DetectIsa();
+    const auto packed = Allocate(PackedBytes(isa, dtype, c.outputs, c.patch()));
+    PackPanels(isa, dtype, plain.data(), c.outputs, c.patch(), {0, PanelCount(isa, c.outputs)},
+               packed->data());
+    return packed;
+  }
+
+  // Op, attributes, types_ and out_type_ of the case. Weights are of `dtype`, everything else f32.
+  CallTypes Describe(const BenchCase& c, DType dtype) {
+    const bool linear = c.is_linear();
+    const Shape x = linear ? Sides({c.pixels(), c.patch()}) : Sides({c.batch, c.height, c.width, c.channels});
+    const Shape y =
+        linear ? Sides({c.pixels(), c.outputs}) : Sides({c.batch, c.out_height(), c.out_width(), c.outputs});
+    const Shape weight =
+        linear ? Sides({c.outputs, c.patch()}) : Sides({c.outputs, c.channels, c.kernel, c.kernel});
+    const std::string precision = dtype == DType::kBf16 ? "bf16" : "f32";
+    CallTypes call;
+    auto& attributes = call.attributes.values;
+    if (!linear) {
+      attributes["stride"] = static_cast<double>(c.stride);
+      attributes["padding"] = std::vector<double>(4, static_cast<double>(c.padding));
+    }
+    switch (c.kind) {
+      case BenchKind::kPacked:
+      case BenchKind::kPlain:
+        call.op = linear ? "linear" : "convolution";
+        attributes["activation"] = std::string("none");
+        types_[0].shape = x;
+        types_[1] = {weight, dtype};
+        types_[2].shape = Sides({c.outputs});
+        out_type_.shape = y;
+        call.inputs = {&types_[0], &types_[1], &types_[2], nullptr};
+        break;
+      case BenchKind::kGradientInput:
+        call.op = linear ? "matmul" : "convolutionGradientInput";
+        types_[0].shape = y;
+        types_[1] = {weight, dtype};
+        out_type_.shape = x;
+        call.inputs = {&types_[0], &types_[1]};
+        attributes["height"] = static_cast<double>(c.height);
+        attributes["width"] = static_cast<double>(c.width);
+        break;
+      case BenchKind::kGradientWeight:
+        call.op = linear ? "matmul" : "convolutionGradientWeight";
+        types_[0].shape = linear ? y : x;
+        types_[1].shape = linear ? x : y;
+        out_type_.shape = weight;
+        call.inputs = {&types_[0], &types_[1]};
+        attributes["kernelHeight"] = attributes["kernelWidth"] = static_cast<double>(c.kernel);
+        break;
+    }
+    attributes["precision"] = precision;
+    attributes["transposeA"] = c.kind == BenchKind::kGradientWeight ? 1.0 : 0.0;
+    attributes["transposeB"] = 0.0;
+    return call;
   }
 
   static void RunTask(void* context, int64_t task, int thread) {
@@ -144,15 +187,45 @@ class PlannedCall {
                     call.scratch_[static_cast<size_t>(thread)]->data(), call.phase_, task});
   }
 
-  TensorType types_[4];
+  TensorType types_[3];
+  TensorType out_type_;
   CallPlan plan_;
   ThreadPool* pool_;
-  std::shared_ptr<Buffer> packed_, x_, bias_, out_, shared_;
-  std::vector<std::shared_ptr<Buffer>> scratch_;
+  std::shared_ptr<Buffer> out_, shared_;
+  std::vector<std::shared_ptr<Buffer>> buffers_, scratch_;
   void* inputs_[4] = {};
   void* outputs_[1] = {};
   int phase_ = 0;
 };
+
+// The products of a training step: a batch of 8 x 256 tokens through layers of 256 and 512, pictures of a
+// small U-Net.
+const BenchCase kTraining[] = {
+    BenchCase::Linear("2048x256x256", 2048, 256, 256),
+    BenchCase::Linear("2048x256x688", 2048, 256, 688),
+    BenchCase::Linear("2048x688x256", 2048, 688, 256),
+    BenchCase::Linear("2048x256x1170", 2048, 256, 1170),
+    BenchCase::Linear("2048x512x512", 2048, 512, 512),
+    BenchCase::Linear("2048x512x1376", 2048, 512, 1376),
+    BenchCase::Linear("2048x512x32000", 2048, 512, 32000),
+    {"conv [16,16,16,32]->32", 16, 16, 16, 32, 32, 3, 1, 1},
+    {"conv [16,16,16,64]->64", 16, 16, 16, 64, 64, 3, 1, 1},
+    {"conv [16,16,16,128]->128", 16, 16, 16, 128, 128, 3, 1, 1},
+    {"conv [8,64,64,32]->32", 8, 64, 64, 32, 32, 3, 1, 1},
+    {"conv [8,64,64,64]->64", 8, 64, 64, 64, 64, 3, 1, 1},
+    {"conv stride 2 [8,64,64,64]->64", 8, 64, 64, 64, 64, 3, 2, 1},
+};
+
+std::vector<BenchCase> TrainingCases() {
+  std::vector<BenchCase> cases;
+  for (const BenchCase& c : kTraining) {
+    cases.push_back(c.As(BenchKind::kPacked, "step packed "));
+    cases.push_back(c.As(BenchKind::kPlain, "step plain "));
+    cases.push_back(c.As(BenchKind::kGradientInput, "step dx "));
+    cases.push_back(c.As(BenchKind::kGradientWeight, "step dw "));
+  }
+  return cases;
+}
 
 const std::vector<BenchCase> kCases = {
     BenchCase::Linear("512x512x512", 512, 512, 512),
@@ -208,7 +281,9 @@ int Main(int argc, char** argv) {
   }
   ThreadPool pool(options.threads);
   std::printf("%s, %d threads\n", IsaName(DetectIsa()), options.threads);
-  for (const BenchCase& c : kCases) {
+  std::vector<BenchCase> cases = kCases;
+  for (BenchCase& c : TrainingCases()) cases.push_back(std::move(c));
+  for (const BenchCase& c : cases) {
     if (c.name.find(options.only) == std::string::npos) continue;
     for (DType dtype : {DType::kF32, DType::kBf16}) RunCase(c, dtype, options, &pool);
   }
