@@ -1,7 +1,8 @@
-import { drawSample, type DrawnRecipe } from './drawn-sample.js';
+import { existsSync } from 'node:fs';
+import type { DrawnRecipe } from './drawn-sample.js';
 import { DataError } from './errors.js';
 import { sampleKinds } from './kinds/index.js';
-import type { OpenOptions, SampleKind, SampleSource, StreamPosition } from './sample.js';
+import type { OpenOptions, SampleKind, SampleSource, SampleSplit, StreamPosition } from './sample.js';
 import { openIndexedStream } from './stream/indexed-stream.js';
 
 /** What a drawn world consists of. */
@@ -15,6 +16,11 @@ export interface DrawnWorldOptions {
   /** Numbers of examples that few-shot documents may have, each 0..32. Default 2, 4, 8. */
   readonly shots?: readonly number[];
 }
+
+/** Lies beside this module when it is built. Run from the sources there is none, and samples are made inline. */
+const workerFile = new URL('./drawn-worker.js', import.meta.url);
+
+const splits: readonly SampleSplit[] = ['train', 'evaluation', 'held-out'];
 
 function checkedKinds(kinds: Readonly<Partial<Record<SampleKind, number>>>): DrawnRecipe['kinds'] {
   const known: readonly string[] = sampleKinds;
@@ -82,9 +88,19 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
     open: (open: OpenOptions) => {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
       const recipe: DrawnRecipe = { name, size, kinds, shots, seed, split: open.split };
+      if (!splits.includes(open.split)) {
+        throw new DataError('INVALID_OPTION', `[drawn world] there is no split '${open.split}'`, {
+          hint: `Use one of: ${splits.join(', ')}.`,
+          details: { split: open.split },
+        });
+      }
+      const workers = checkedInteger('workers', open.workers ?? 0, 0, 256);
       return openIndexedStream({
-        make: (index) => drawSample(recipe, index),
+        recipe,
         first: indexAt(open.position),
+        workers: existsSync(workerFile) ? workers : 0,
+        ahead: checkedInteger('ahead', open.ahead ?? 64, 1, 65_536),
+        workerFile,
       });
     },
   };

@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import { drawSample, type DrawnRecipe } from './drawn-sample.js';
+import { drawnWorld } from './drawn-world.js';
+import { sampleKinds } from './kinds/index.js';
+import type { Sample, SampleKind, SampleSplit } from './sample.js';
+import { heldOutPairs, heldOutRelations, relationKey } from './world/held-out.js';
+import { relationBetween } from './world/scene.js';
+
+function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
+  return { name: 'test', size, kinds: { [kind]: 1 }, shots: [0, 2, 8], seed: 5, split };
+}
+
+function many(kind: SampleKind, split: SampleSplit, count: number): Sample[] {
+  const drawn = recipe(kind, split);
+  return Array.from({ length: count }, (_, index) => drawSample(drawn, index));
+}
+
+function texts(sample: Sample): string {
+  return sample.elements.flatMap((element) => (element.type === 'text' ? [element.text] : [])).join(' ');
+}
+
+/** Counts held-out combinations from the scenes alone, written down apart from the code under test. */
+function shown(sample: Sample): string[] {
+  return (sample.meta?.scenes ?? []).flatMap(({ objects }) => [
+    ...objects.flatMap(({ color, shape }) =>
+      heldOutPairs.some(([c, s]) => c === color && s === shape) ? [`${color} ${shape}`] : [],
+    ),
+    ...objects.flatMap((a) =>
+      objects.flatMap((b) =>
+        a !== b &&
+        heldOutRelations.some(([x, r, y]) => x === a.shape && y === b.shape && r === relationBetween(a, b))
+          ? [relationKey(a.shape, relationBetween(a, b), b.shape)]
+          : [],
+      ),
+    ),
+  ]);
+}
+
+describe('drawn world', () => {
+  it.each(sampleKinds)('%s: training shows and names no held-out combination', (kind) => {
+    for (const sample of many(kind, 'train', 250)) {
+      expect(shown(sample), sample.id).toEqual([]);
+      for (const [color, shape] of heldOutPairs) expect(texts(sample)).not.toContain(`${color} ${shape}`);
+    }
+  });
+
+  it.each(sampleKinds)('%s: every held-out sample is about a held-out combination', (kind) => {
+    for (const sample of many(kind, 'held-out', 60)) {
+      const asked = heldOutPairs.some(([color, shape]) => texts(sample).includes(`${color} ${shape}`));
+      const named = asked || sample.meta?.task === 'relation' || kind === 'dialogue';
+      expect(shown(sample).length > 0 || named, sample.id).toBe(true);
+    }
+  });
+
+  it.each(sampleKinds)('%s: one scene per picture, evaluation unlike training, ids unique', (kind) => {
+    const [train, evaluation] = [many(kind, 'train', 40), many(kind, 'evaluation', 40)];
+    for (const sample of train) {
+      const pictures = sample.elements.filter((element) => element.type === 'image').length;
+      expect(sample.meta?.scenes).toHaveLength(pictures);
+      expect(sample.kind).toBe(kind);
+    }
+    const same = train.filter(
+      (sample, at) => JSON.stringify(sample.meta) === JSON.stringify(evaluation[at]?.meta),
+    );
+    expect(same).toEqual([]);
+    expect(new Set([...train, ...evaluation].map((sample) => sample.id)).size).toBe(80);
+  });
+
+  it('shows every other colour and shape in training', () => {
+    const seen = new Set(
+      many('pair', 'train', 1500).flatMap((sample) =>
+        (sample.meta?.scenes ?? []).flatMap((scene) =>
+          scene.objects.map(({ color, shape }) => `${color} ${shape}`),
+        ),
+      ),
+    );
+    expect(seen.size).toBe(64 - heldOutPairs.length);
+  });
+
+  it('has a vocabulary that a small tokenizer holds word by word', () => {
+    const words = new Set<string>();
+    for (const kind of sampleKinds) {
+      for (const sample of many(kind, 'evaluation', 300))
+        for (const word of texts(sample).match(/[a-z]+/g) ?? []) words.add(word);
+    }
+    expect(words.size).toBeGreaterThan(120);
+    expect(words.size).toBeLessThan(250);
+  });
+
+  it('gives few-shot documents one meaning per name and a query that the rule decides', () => {
+    for (const sample of many('few-shot', 'train', 100)) {
+      const rule = sample.meta?.task === 'color' ? 'color' : 'shape';
+      const labels = sample.elements.flatMap((element) => (element.type === 'text' ? [element.text] : []));
+      const meaning = new Map<string, string>();
+      labels.forEach((label, at) => {
+        const value = sample.meta?.scenes?.[at]?.objects[0]?.[rule] ?? '';
+        expect(meaning.get(label) ?? value).toBe(value);
+        meaning.set(label, value);
+      });
+      expect(labels.at(-1)).toBe(`this is a ${sample.meta?.answer ?? ''}.`);
+      expect(labels).toHaveLength((sample.meta?.shots ?? 0) + 1);
+    }
+  });
+
+  it('draws the same bytes for the same seed and index, whatever came before', () => {
+    const drawn = recipe('pair', 'train', 64);
+    const [alone, before, after] = [drawSample(drawn, 7), drawSample(drawn, 6), drawSample(drawn, 7)];
+    expect(after).toEqual(alone);
+    expect(before.elements).not.toEqual(alone.elements);
+  });
+
+  it('refuses options that cannot be', () => {
+    expect(() => drawnWorld({ size: 4 })).toThrow('[drawn world] size must be an integer of 16..1024, got 4');
+    expect(() => drawnWorld({ kinds: { pear: 1 } as never })).toThrow("[drawn world] kinds has no 'pear'");
+    expect(() => drawnWorld({ kinds: { pair: -1 } })).toThrow(
+      "the weight of 'pair' must be 0 or more, got -1",
+    );
+    expect(() => drawnWorld({ kinds: { pair: 0 } })).toThrow(
+      'kinds needs at least one weight above 0, got none',
+    );
+    expect(() => drawnWorld().open({ seed: 1, split: 'test' as never })).toThrow("there is no split 'test'");
+    expect(() => drawnWorld().open({ seed: 1, split: 'train', position: { at: 3 } })).toThrow(
+      '[drawn world] a position is {"index": number}, got {"at":3}',
+    );
+  });
+});
