@@ -3,6 +3,7 @@ import { concat } from '../../ops/concat.js';
 import { embedding } from '../../ops/embedding.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { permute } from '../../ops/permute.js';
+import { replaceRowsGradient } from '../../ops/replace-rows-gradient.js';
 import { replaceRows } from '../../ops/replace-rows.js';
 import { reshape } from '../../ops/reshape.js';
 import { slice } from '../../ops/slice.js';
@@ -32,6 +33,11 @@ function* rowCases(): Generator<CaseMaker> {
           w.floats('rows', [count, width]),
           w.indices('target', [count], target),
         );
+      });
+      yield makes('replaceRowsGradient', label, exact, (w) => {
+        // Several for one row, of which only the last gets it.
+        const target = Array.from({ length: count }, (_, n) => (n === 1 ? -1 : (n * 5) % 11));
+        return replaceRowsGradient(w.floats('dy', [23, width]), w.indices('target', [count], target));
       });
     }
   }

@@ -8,6 +8,7 @@ import { crossEntropy } from '../../ops/cross-entropy.js';
 import { embedding } from '../../ops/embedding.js';
 import { gatherRows } from '../../ops/gather-rows.js';
 import { scatterAddRows } from '../../ops/scatter-add-rows.js';
+import { replaceRowsGradient } from '../../ops/replace-rows-gradient.js';
 import { replaceRows } from '../../ops/replace-rows.js';
 import type { Value } from '../../trace.js';
 import { writeCase, type CaseWriter } from '../case-writer.js';
@@ -81,6 +82,12 @@ const builds: readonly (readonly [string, string, number, Build])[] = [
     0,
     (w, bad) =>
       replaceRows(w.floats('x', [9, 4]), w.floats('rows', [2, 4]), w.indices('target', [2], [bad, 1])),
+  ],
+  [
+    'replaceRowsGradient',
+    'target',
+    1,
+    (w, bad) => replaceRowsGradient(w.floats('dy', [9, 4]), w.indices('target', [2], [3, bad])),
   ],
   [
     'scatterAddRows',
