@@ -1,6 +1,9 @@
 import type { ActivationKind } from '../../ops/activation-kind.js';
 import { convolution, type Padding } from '../../ops/convolution.js';
+import { convolutionGradientInput } from '../../ops/convolution-gradient-input.js';
+import { convolutionGradientWeight } from '../../ops/convolution-gradient-weight.js';
 import { linear } from '../../ops/linear.js';
+import { matmul } from '../../ops/matmul.js';
 import type { StoredDType } from '../case-writer.js';
 import { summed } from '../tolerances.js';
 import { makes, type CaseMaker } from './case-list.js';
@@ -123,7 +126,67 @@ function* convolutionCases(): Generator<CaseMaker> {
   }
 }
 
+function* matmulCases(): Generator<CaseMaker> {
+  for (const precision of dtypes) {
+    for (const [rows, inner, columns] of linearSizes) {
+      for (const transposeA of [false, true]) {
+        for (const transposeB of [false, true]) {
+          const layout = `${transposeA ? 'KxM' : 'MxK'}-${transposeB ? 'NxK' : 'KxN'}`;
+          yield makes('matmul', `${precision}-${rows}x${inner}x${columns}-${layout}`, summed, (w) => {
+            const a = w.floats('a', transposeA ? [inner, rows] : [rows, inner]);
+            const sides = transposeB ? [columns, inner] : [inner, columns];
+            const b = w.floats('b', sides, Math.max(inner, 1) ** -0.5);
+            return matmul(a, b, { transposeA, transposeB, precision });
+          });
+        }
+      }
+    }
+    for (const [a, b] of [
+      ['bf16', 'f32'],
+      ['f32', 'bf16'],
+      ['bf16', 'bf16'],
+    ] as const) {
+      yield makes('matmul', `${precision}-of-${a}-and-${b}`, summed, (w) =>
+        matmul(w.floats('a', [33, 65], 1, a), w.floats('b', [65, 50], 1 / 8, b), { precision }),
+      );
+      yield makes('matmul', `${precision}-of-${a}-and-${b}-transposed`, summed, (w) =>
+        matmul(w.floats('a', [65, 33], 1, a), w.floats('b', [50, 65], 1 / 8, b), {
+          transposeA: true,
+          transposeB: true,
+          precision,
+        }),
+      );
+    }
+  }
+}
+
+function* convolutionGradientCases(): Generator<CaseMaker> {
+  for (const precision of dtypes) {
+    for (const { picture, outputs, kernel, stride = 1, padding = noPadding } of pictures) {
+      const [batch, height, width, channels] = picture;
+      const [top, bottom, left, right] = padding;
+      const rows = Math.floor((height + top + bottom - kernel[0]) / stride) + 1;
+      const columns = Math.floor((width + left + right - kernel[1]) / stride) + 1;
+      const label = `${precision}-${picture.join('x')}-${kernel.join('x')}-${outputs}-stride-${stride}`;
+      const sides = [batch, rows, columns, outputs];
+      yield makes('convolutionGradientInput', label, summed, (w) => {
+        const spread = (outputs * kernel[0] * kernel[1]) ** -0.5;
+        const weight = w.weight('weight', [outputs, channels, ...kernel], precision, spread);
+        return convolutionGradientInput(w.floats('dy', sides), weight, { stride, padding, height, width });
+      });
+      yield makes('convolutionGradientWeight', label, summed, (w) => {
+        const dy = w.floats('dy', sides, Math.max(1, batch * rows * columns) ** -0.5);
+        const [kernelHeight, kernelWidth] = kernel;
+        const options = { stride, padding, kernelHeight, kernelWidth, precision };
+        return convolutionGradientWeight(w.floats('x', picture), dy, options);
+      });
+    }
+  }
+}
+
 export function* productCases(): Generator<CaseMaker> {
   yield* linearCases();
   yield* convolutionCases();
+  yield* matmulCases();
+  yield* convolutionGradientCases();
 }

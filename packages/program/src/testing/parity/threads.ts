@@ -1,12 +1,15 @@
 import { attentionGradient } from '../../ops/attention-gradient.js';
 import { attention } from '../../ops/attention.js';
 import { convolution } from '../../ops/convolution.js';
+import { convolutionGradientInput } from '../../ops/convolution-gradient-input.js';
+import { convolutionGradientWeight } from '../../ops/convolution-gradient-weight.js';
 import { groupNormGradient } from '../../ops/group-norm-gradient.js';
 import { groupNorm } from '../../ops/group-norm.js';
 import { layerNormGradient } from '../../ops/layer-norm-gradient.js';
 import { layerNorm } from '../../ops/layer-norm.js';
 import { linear } from '../../ops/linear.js';
 import { logSoftmax } from '../../ops/log-softmax.js';
+import { matmul } from '../../ops/matmul.js';
 import { permute } from '../../ops/permute.js';
 import type { Value } from '../../trace.js';
 import { exact } from '../tolerances.js';
@@ -23,6 +26,22 @@ export function* threadCases(): Generator<CaseMaker> {
     );
     yield makes('convolution', `threads-${dtype}`, exact, (w) =>
       convolution(w.floats('x', [1, 33, 31, 40]), w.weight('weight', [70, 40, 3, 3], dtype), { padding: 1 }),
+    );
+    yield makes('matmul', `threads-${dtype}-gradient-of-a-weight`, exact, (w) =>
+      matmul(w.floats('dy', [900, 130]), w.floats('x', [900, 110]), { transposeA: true, precision: dtype }),
+    );
+    yield makes('convolutionGradientInput', `threads-${dtype}`, exact, (w) => {
+      const weight = w.weight('weight', [40, 70, 3, 3], dtype);
+      const options = { padding: 1, height: 33, width: 31 };
+      return convolutionGradientInput(w.floats('dy', [1, 33, 31, 40]), weight, options);
+    });
+    yield makes('convolutionGradientWeight', `threads-${dtype}`, exact, (w) =>
+      convolutionGradientWeight(w.floats('x', [1, 33, 31, 40]), w.floats('dy', [1, 33, 31, 70]), {
+        padding: 1,
+        kernelHeight: 3,
+        kernelWidth: 3,
+        precision: dtype,
+      }),
     );
   }
   yield makes('attention', 'threads', exact, (w) => {
