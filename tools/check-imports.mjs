@@ -34,7 +34,7 @@ export const fileExceptions = {
 
 /**
  * Parts of sdk/src: a folder, or a file directly in src by its name without the ending. Each may load the parts of
- * its line besides itself; parts without a line (the entries node and browser, and what is built on all the others)
+ * its line besides itself; parts without a line (the entries node and browser, and what is built on all the others, such as train)
  * may load every part, and none that has a line may load them. Only imports that load something count: the
  * decoder's session type, say, may be named by a loop that is handed a session.
  */
@@ -49,7 +49,6 @@ export const sdkParts = {
   // What an official checkpoint holds beyond the model is known where its names are.
   models: ['nn', 'weights'],
   generate: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights'],
-  train: ['models', 'nn', 'diffusion', 'tokenizer', 'image', 'video', 'weights', 'generate', 'initialize'],
 };
 
 /** Entries that must run where there is no Node: nothing they load at once may import a node: module or @emu/native. */

@@ -10,6 +10,7 @@ export * from './llama.js';
 export * from './row-attention.js';
 export * from './safety-checker.js';
 export * from './safety-verdict.js';
+export * from './text-tower.js';
 export * from './unet-program.js';
 export * from './unet.js';
 export * from './vae-program.js';

@@ -1,0 +1,6 @@
+import type { StageDefinition } from '../stage.js';
+import { contrastiveStage } from './contrastive.js';
+import { unifiedStage } from './unified.js';
+
+/** Every stage of training, in the order in which a model that starts from nothing goes through them. */
+export const trainingStages: readonly StageDefinition[] = [contrastiveStage, unifiedStage];
