@@ -77,8 +77,9 @@ Status CallTypes::CheckArity(size_t least, size_t most, size_t makes) const {
     if (!has(i)) return Refuse("input " + std::to_string(i) + " is missing");
   }
   if (outputs.size() == makes) return {};
-  return Refuse("makes " + (makes == 1 ? "one output" : std::to_string(makes) + " outputs") + ", not " +
-                std::to_string(outputs.size()));
+  std::string text = makes == 1 ? "makes one output, not " : "makes ";
+  if (makes != 1) text += std::to_string(makes) + " outputs, not ";
+  return Refuse(text + std::to_string(outputs.size()));
 }
 
 Status CallTypes::CheckOutput(const TensorType& type, size_t output) const {

@@ -13,7 +13,10 @@ inline int64_t OffsetOf(const SumAxes& axes, int64_t at) {
   return offset;
 }
 
-inline float SumOfLine(const float* x, int64_t count) {
+// Elements of a line that are summed in f32 before they join the total.
+constexpr int64_t kBlock = 2048;
+
+inline float SumOfBlock(const float* x, int64_t count) {
   F32 sums[4] = {};
   int64_t i = 0;
   for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
@@ -25,17 +28,25 @@ inline float SumOfLine(const float* x, int64_t count) {
   return SumLanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
+inline double SumOfLine(const float* x, int64_t count) {
+  double sum = 0;
+  for (int64_t at = 0; at < count; at += kBlock) {
+    sum += static_cast<double>(SumOfBlock(x + at, count - at < kBlock ? count - at : kBlock));
+  }
+  return sum;
+}
+
 void SumUnits(const SumToShape& shape, const float* x, Rows units, float* partials) {
   for (int64_t unit = units.begin; unit < units.end; ++unit) {
     const float* from = x + OffsetOf(shape.kept, unit / shape.parts);
     const int64_t begin = unit % shape.parts * shape.part_lines;
     const int64_t end = begin + shape.part_lines < shape.lines ? begin + shape.part_lines : shape.lines;
     if (shape.sums_last) {
-      float sum = 0;
+      double sum = 0;
       for (int64_t line = begin; line < end; ++line) {
         sum += SumOfLine(from + OffsetOf(shape.summed, line), shape.width);
       }
-      partials[unit] = sum;
+      partials[unit] = static_cast<float>(sum);
       continue;
     }
     float* sums = partials + unit * shape.width;
