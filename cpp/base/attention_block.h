@@ -34,7 +34,8 @@ inline int64_t AttentionRowsPerTask(int64_t rows, int64_t heads, int64_t shared,
 inline int64_t AttentionScratchBytes(int64_t rows, int64_t width) {
   const int64_t padded_rows = (rows + kPanelRows - 1) / kPanelRows * kPanelRows;
   const int64_t padded_width = (width + 15) / 16 * 16;
-  const int64_t per_row = 2 * padded_width * 4 + 64 + 4 + 4 * 8;  // query, sums, totals, largest, pointers
+  // Query, sums, totals, largest, pointers and key ranges.
+  const int64_t per_row = 2 * padded_width * 4 + 64 + 4 + 5 * 8;
   const int64_t per_key = 2 * padded_width * 4 + kPanelRows * 4;  // key, value, weights
   return padded_rows * per_row + kKeyTile * per_key + kLocatedKeys * 2 * 8 +
          16 * 64;  // parts begin at 64 bytes

@@ -22,19 +22,21 @@ namespace {
 struct AttentionRows {
   const float** queries;  // [K] each
   const float** biases;   // [seen] each
-  int64_t* seen;          // the row sees keys 0..seen-1
+  int64_t* seen;          // the row sees keys first..seen-1
+  const int64_t* first;   // null where every row sees its keys from 0 on; not above seen
   float** results;        // [K] each
 };
 
 struct AttentionWorkspace {
   AttentionRows rows;
-  float* queries;  // [row][padded K], times scale
-  float* sums;     // [row][padded K], o above
-  F32* totals;     // [row], l above
-  float* largest;  // [row], m above
-  float* keys;     // PackKeys
-  float* values;   // PackValues
-  float* weights;  // [kPanelRows][kKeyTile], scores and then p above
+  int64_t* first_keys;  // room for rows.first
+  float* queries;       // [row][padded K], times scale
+  float* sums;          // [row][padded K], o above
+  F32* totals;          // [row], l above
+  float* largest;       // [row], m above
+  float* keys;          // PackKeys
+  float* values;        // PackValues
+  float* weights;       // [kPanelRows][kKeyTile], scores and then p above
   const void** key_rows;
   const void** value_rows;
 };
@@ -53,6 +55,8 @@ inline AttentionWorkspace CarveWorkspace(void* scratch, int64_t rows, int64_t wi
   work.rows.biases = static_cast<const float**>(take(rows * 8));
   work.rows.seen = static_cast<int64_t*>(take(rows * 8));
   work.rows.results = static_cast<float**>(take(rows * 8));
+  work.rows.first = nullptr;
+  work.first_keys = static_cast<int64_t*>(take(rows * 8));
   work.queries = static_cast<float*>(take(padded_rows * padded_width * 4));
   work.sums = static_cast<float*>(take(padded_rows * padded_width * 4));
   work.totals = static_cast<F32*>(take(rows * kVectorBytes));
@@ -79,15 +83,27 @@ inline int64_t MostSeen(const AttentionWorkspace& work, int64_t first, int64_t c
   return most;
 }
 
+// The first key that any of the rows sees.
+inline int64_t LeastFirst(const AttentionWorkspace& work, int64_t first, int64_t count) {
+  if (work.rows.first == nullptr) return 0;
+  int64_t least = MostSeen(work, first, count);
+  for (int64_t row = first; row < first + count; ++row) {
+    if (work.rows.seen[row] > 0 && work.rows.first[row] < least) least = work.rows.first[row];
+  }
+  return least;
+}
+
 // Scores of row `row`, in `weights`, to weights; rows that do not reach into the tile get zeros.
 inline void WeighRow(const AttentionWorkspace& work, int64_t row, const KeyTile& tile, int64_t width,
                      bool has_bias, float* weights) {
   const int64_t padded_keys = PaddedToLanes(tile.count), padded_width = PaddedToLanes(width);
   const int64_t seen = work.rows.seen[row] - tile.begin;
-  if (seen <= 0) {
+  const int64_t hidden = work.rows.first == nullptr ? 0 : work.rows.first[row] - tile.begin;
+  if (seen <= 0 || hidden >= tile.count) {
     for (int64_t key = 0; key < padded_keys; key += kLanes) Store(weights + key, F32{});
     return;
   }
+  for (int64_t key = 0; key < hidden; ++key) weights[key] = kLowest;
   SoftmaxTile(weights, has_bias ? work.rows.biases[row] + tile.begin : nullptr,
               seen < tile.count ? seen : tile.count, padded_keys,
               {work.largest + row, work.totals + row, work.sums + row * padded_width, padded_width / kLanes});
@@ -97,7 +113,7 @@ inline void WeighRow(const AttentionWorkspace& work, int64_t row, const KeyTile&
 inline void AttendPanel(const AttentionWorkspace& work, int64_t first, int64_t count, KeyTile tile,
                         int64_t width, bool has_bias) {
   const int64_t most_seen = MostSeen(work, first, count) - tile.begin;
-  if (most_seen <= 0) return;
+  if (most_seen <= 0 || LeastFirst(work, first, count) - tile.begin >= tile.count) return;
   if (most_seen < tile.count) tile.count = most_seen;
   const int64_t padded_keys = PaddedToLanes(tile.count), padded_width = PaddedToLanes(width);
 
@@ -166,7 +182,8 @@ void AttendRows(const AttentionWorkspace& work, int64_t rows, int64_t width, flo
                 const Locate& locate) {
   StartRows(work, rows, width, scale);
   const int64_t most_seen = MostSeen(work, 0, rows);
-  for (int64_t begin = 0; begin < most_seen; begin += kKeyTile) {
+  const int64_t first_tile = LeastFirst(work, 0, rows) / kKeyTile * kKeyTile;
+  for (int64_t begin = first_tile; begin < most_seen; begin += kKeyTile) {
     const int64_t left = most_seen - begin;
     const int64_t located = left < kLocatedKeys ? left : kLocatedKeys;
     const KeyTile tile = {begin, left < kKeyTile ? left : kKeyTile};

@@ -1,6 +1,7 @@
-// Times attention and cachedAttention at the model's shapes: attention_bench [threads [case-name-part]].
-// Prints name, best wall time, best processor time of all threads together (robust when others use the
-// machine), GFLOP/s of the products that are needed (half of them when causal) and GB/s of keys and values.
+// Times attention, its gradient and cachedAttention at the model's shapes: attention_bench [threads
+// [case-name-part]]. Prints name, best wall time, best processor time of all threads together (robust when
+// others use the machine), GFLOP/s of the products that are needed (half of them when causal; the gradient
+// has five where attention has two) and GB/s of keys and values.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -26,6 +27,7 @@ struct Case {
   DType cache_dtype;
   int64_t batch, queries, keys, heads, width;
   bool causal;
+  bool gradient = false;
 };
 
 constexpr Case kCases[] = {
@@ -43,6 +45,10 @@ constexpr Case kCases[] = {
     {"decode-bf16-500-40x128", true, DType::kBf16, 1, 1, 500, 40, 128, false},
     {"decode-bf16-2000-40x128", true, DType::kBf16, 1, 1, 2000, 40, 128, false},
     {"prefill-f32-512-40x128", true, DType::kF32, 1, 512, 512, 40, 128, true},
+    {"gradient-256-8x8x32", false, DType::kF32, 8, 256, 256, 8, 32, true, true},
+    {"gradient-512-2x8x64", false, DType::kF32, 2, 512, 512, 8, 64, true, true},
+    {"gradient-257-4x4x32", false, DType::kF32, 4, 257, 257, 4, 32, false, true},
+    {"gradient-2048-1x8x64", false, DType::kF32, 1, 2048, 2048, 8, 64, true, true},
 };
 
 struct Tensor {
@@ -107,15 +113,21 @@ struct Runner {
 
 void Time(const Case& c, ThreadPool& pool) {
   std::vector<Tensor> inputs = MakeInputs(c);
+  if (c.gradient) {
+    for (int i = 0; i < 2; ++i)
+      inputs.emplace_back(DType::kF32, std::initializer_list<int64_t>{c.batch, c.queries, c.heads, c.width});
+  }
   const Tensor out(DType::kF32, c.cached
                                     ? std::initializer_list<int64_t>{c.queries, c.heads, c.width}
                                     : std::initializer_list<int64_t>{c.batch, c.queries, c.heads, c.width});
   CallTypes call;
-  call.op = c.cached ? "cachedAttention" : "attention";
+  call.op = c.cached ? "cachedAttention" : (c.gradient ? "attentionGradient" : "attention");
   for (const Tensor& input : inputs) call.inputs.push_back(&input.type);
-  if (!c.cached) call.inputs.push_back(nullptr);
+  // Bias, and the gradient's firstKey.
+  if (!c.cached) call.inputs.insert(call.inputs.begin() + 3, c.gradient ? 2 : 1, nullptr);
   call.layouts.assign(call.inputs.size(), Layout::kPlain);
   call.outputs = {out.type};
+  if (c.gradient) call.outputs = {out.type, inputs[1].type, inputs[2].type};
   call.attributes.values = {{"scale", 0.1}};
   if (!c.cached) call.attributes.values["causal"] = c.causal ? 1.0 : 0.0;
   call.isa = DetectIsa();
@@ -127,8 +139,11 @@ void Time(const Case& c, ThreadPool& pool) {
     return;
   }
   for (const Tensor& input : inputs) runner.inputs.push_back(input.memory->data());
-  runner.inputs.push_back(nullptr);
+  if (!c.cached) runner.inputs.insert(runner.inputs.begin() + 3, c.gradient ? 2 : 1, nullptr);
   runner.outputs = {out.memory->data()};
+  const Tensor dk(DType::kF32, {c.batch, c.keys, c.heads, c.width});
+  const Tensor dv(DType::kF32, {c.batch, c.keys, c.heads, c.width});
+  if (c.gradient) runner.outputs = {out.memory->data(), dk.memory->data(), dv.memory->data()};
   runner.scratch.resize(static_cast<size_t>(pool.threads()));
   for (auto& part : runner.scratch) {
     if (!Buffer::Allocate(runner.plan.thread_scratch_bytes, &part).ok()) std::abort();
@@ -144,7 +159,7 @@ void Time(const Case& c, ThreadPool& pool) {
   const double pairs = static_cast<double>(c.batch * c.queries * c.keys * c.heads) * (c.causal ? 0.5 : 1.0);
   const double bytes = static_cast<double>(inputs[1].type.bytes()) * 2;
   std::printf("%-26s %9.3f ms wall %9.3f ms cpu %8.1f GFLOP/s %7.1f GB/s\n", c.name, wall * 1e3, cpu * 1e3,
-              pairs * static_cast<double>(c.width) * 4e-9 / wall, bytes * 1e-9 / wall);
+              pairs * static_cast<double>(c.width) * (c.gradient ? 10e-9 : 4e-9) / wall, bytes * 1e-9 / wall);
 }
 
 }  // namespace

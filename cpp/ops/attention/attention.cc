@@ -7,20 +7,17 @@ namespace emu {
 
 Status PlanAttention(const CallTypes& call, CallPlan* plan) {
   BoundSides sides;
+  // Input 4 may be left out altogether: a program without packed sequences has four.
   EMU_RETURN_IF_ERROR(
-      BindInputs(call, {"q f32[B,T,H,K]", "k f32[B,S,G,K]", "v f32[B,S,G,K]", "bias? f32[H,T,S]"}, &sides));
-  double scale = 0;
-  int64_t causal = 0;
-  EMU_RETURN_IF_ERROR(call.attributes.Number("scale", &scale));
-  EMU_RETURN_IF_ERROR(ReadInteger(call, "causal", 0, &causal));
-  if (causal > 1) return RefuseOption(call, "causal", std::to_string(causal), "0 or 1");
-  const AttentionShape shape = {
-      sides['B'], sides['T'], sides['S'], sides['H'], sides['G'], sides['K'], static_cast<float>(scale),
-      causal == 1};
-  if (shape.key_heads == 0 || shape.heads % shape.key_heads != 0) {
-    return call.Refuse(std::to_string(shape.heads) + " query heads are not a multiple of " +
-                       std::to_string(shape.key_heads) + " key heads");
-  }
+      call.inputs.size() == 4
+          ? BindInputs(call, {"q f32[B,T,H,K]", "k f32[B,S,G,K]", "v f32[B,S,G,K]", "bias? f32[H,T,S]"},
+                       &sides)
+          : BindInputs(call,
+                       {"q f32[B,T,H,K]", "k f32[B,S,G,K]", "v f32[B,S,G,K]", "bias? f32[H,T,S]",
+                        "firstKey? i32[B,T]"},
+                       &sides));
+  AttentionShape shape;
+  EMU_RETURN_IF_ERROR(ReadAttentionShape(call, sides, &shape));
   EMU_RETURN_IF_ERROR(call.CheckOutput(*call.inputs[0]));
 
   const int64_t shared = shape.heads / shape.key_heads, pairs = shape.batch * shape.key_heads;
@@ -30,12 +27,19 @@ Status PlanAttention(const CallTypes& call, CallPlan* plan) {
   const int64_t blocks = (shape.queries + block_rows - 1) / block_rows;
   plan->phase_tasks = {empty ? 0 : pairs * blocks};
   plan->thread_scratch_bytes = AttentionScratchBytes(block_rows * shared, shape.width);
-  const bool has_bias = call.has(3);
+  const bool has_bias = call.has(3), is_packed = call.has(4);
+  if (is_packed) {
+    plan->check = [=](void* const* inputs) {
+      return CheckIndices("attention", "firstKey", static_cast<const int32_t*>(inputs[4]),
+                          shape.batch * shape.queries, 0, shape.keys + 1);
+    };
+  }
   plan->run = [=, kernel = attention_for(call.isa).block](const TaskContext& task) {
     // The last block of a causal call is the longest, so it goes first.
     const int64_t block = blocks - 1 - task.task % blocks, pair = task.task / blocks;
     const Rows rows = {block * block_rows, std::min((block + 1) * block_rows, shape.queries)};
-    const AttentionInputs inputs = {task.in(0), task.in(1), task.in(2), has_bias ? task.in(3) : nullptr};
+    const AttentionInputs inputs = {task.in(0), task.in(1), task.in(2), has_bias ? task.in(3) : nullptr,
+                                    is_packed ? task.indices(4) : nullptr};
     kernel(shape, inputs, pair / shape.key_heads, pair % shape.key_heads, rows, task.thread_scratch,
            task.out());
   };

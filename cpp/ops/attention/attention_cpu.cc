@@ -8,15 +8,17 @@ void AttentionBlock(const AttentionShape& shape, const AttentionInputs& inputs, 
                     int64_t key_head, Rows rows, void* scratch, float* out) {
   const int64_t shared = shape.heads / shape.key_heads;
   const int64_t count = (rows.end - rows.begin) * shared;
-  const AttentionWorkspace work = CarveWorkspace(scratch, count, shape.width);
+  AttentionWorkspace work = CarveWorkspace(scratch, count, shape.width);
+  if (inputs.first_key != nullptr) work.rows.first = work.first_keys;
   int64_t row = 0;
   for (int64_t t = rows.begin; t < rows.end; ++t) {
-    const int64_t visible = shape.causal ? t + shape.keys - shape.queries + 1 : shape.keys;
+    const KeyRange visible = shape.Visible(inputs.first_key, batch, t);
     for (int64_t head = key_head * shared; head < (key_head + 1) * shared; ++head, ++row) {
       const int64_t at = ((batch * shape.queries + t) * shape.heads + head) * shape.width;
       work.rows.queries[row] = inputs.q + at;
       work.rows.results[row] = out + at;
-      work.rows.seen[row] = visible > 0 ? visible : 0;
+      work.rows.seen[row] = visible.end > visible.begin ? visible.end : 0;
+      if (inputs.first_key != nullptr) work.first_keys[row] = visible.begin;
       if (inputs.bias != nullptr) {
         work.rows.biases[row] = inputs.bias + (head * shape.queries + t) * shape.keys;
       }

@@ -119,6 +119,63 @@ EMU_TEST(AQueryAloneIsBitEqualToTheSameQueryAmongOthers) {
   }
 }
 
+// Packed sequences are those sequences alone: every query sees the keys of its own sequence, in their order.
+EMU_TEST(PackedSequencesAgreeWithTheSequencesAlone) {
+  for (const Case& c : {Case{2, 300, 300, 4, 2, 40, true}, Case{1, 150, 150, 1, 1, 17, false, true}}) {
+    test::Random random(c.keys);
+    const Inputs inputs(c, random);
+    const int64_t cuts[] = {0, 10, c.keys - 131, c.keys};
+    Tensor first_key(test::Type(DType::kI32, {c.batch, c.queries}));
+    for (int64_t i = 0; i < c.batch * c.queries; ++i) {
+      for (int64_t cut : cuts) {
+        if (cut <= i % c.queries) first_key.i32()[i] = static_cast<int32_t>(cut);
+      }
+    }
+    const auto run = [&](const Inputs& in, bool bias, const Tensor* first) {
+      return test::RunCall("attention", {&in.q, &in.k, &in.v, bias ? &in.bias : nullptr, first}, {in.q.type},
+                           {{"scale", 2 / std::sqrt(c.width)}, {"causal", 1.0}}, {.threads = 3});
+    };
+    const auto together = run(inputs, c.bias, &first_key);
+    EXPECT_EQ(together.status.message(), "");
+    const int64_t query_size = c.heads * c.width, key_size = c.key_heads * c.width;
+    for (int64_t b = 0; b < c.batch; ++b) {
+      for (int cut = 0; cut < 3; ++cut) {
+        const int64_t begin = cuts[cut], length = cuts[cut + 1] - begin;
+        const Case alone = {1, length, length, c.heads, c.key_heads, c.width, true, c.bias};
+        Inputs one(alone, random);
+        const int64_t at = b * c.queries + begin;
+        std::copy_n(inputs.q.f32() + at * query_size, length * query_size, one.q.f32());
+        std::copy_n(inputs.k.f32() + at * key_size, length * key_size, one.k.f32());
+        std::copy_n(inputs.v.f32() + at * key_size, length * key_size, one.v.f32());
+        for (int64_t row = 0; row < c.heads * length; ++row) {
+          const int64_t h = row / length, t = row % length;
+          std::copy_n(inputs.bias.f32() + (h * c.queries + begin + t) * c.keys + begin, length,
+                      one.bias.f32() + row * length);
+        }
+        const auto expected = run(one, c.bias, nullptr).outputs[0].Floats();
+        const float* found = together.outputs[0].f32() + at * query_size;
+        EXPECT_LE(test::RelativeError({found, found + length * query_size}, expected), 2e-6);
+      }
+    }
+  }
+}
+
+EMU_TEST(AQueryWithoutKeysGivesZerosAndAFirstKeyBeyondThemIsRefused) {
+  const Case c = {1, 3, 4, 1, 1, 8};
+  test::Random random(1);
+  const Inputs inputs(c, random);
+  const auto run = [&](int32_t first) {
+    const auto first_key = test::Indices({1, 3}, {0, first, 2});
+    return test::RunCall("attention", {&inputs.q, &inputs.k, &inputs.v, nullptr, &first_key}, {inputs.q.type},
+                         {{"scale", 1.0}, {"causal", 0.0}});
+  };
+  const auto out = run(4).outputs[0].Floats();
+  for (size_t i = 8; i < 16; ++i) EXPECT_EQ(out[i], 0.0f);
+  EXPECT_TRUE(out[0] != 0 && out[16] != 0);
+  EXPECT_EQ(run(5).status.message(), "[attention] firstKey 5 at row 1 is not in 0..4");
+  EXPECT_EQ(run(-1).status.message(), "[attention] firstKey -1 at row 1 is not in 0..4");
+}
+
 EMU_TEST(LargeScoresNeitherOverflowNorLoseTheLargest) {
   const Case c = {1, 3, 200, 1, 1, 8};
   test::Random random(3);

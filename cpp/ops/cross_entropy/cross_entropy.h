@@ -11,8 +11,6 @@
 
 namespace emu {
 
-inline constexpr int32_t kIgnoredTarget = -100;
-
 struct CrossEntropyKernels {
   void (*rows)(int64_t width, const float* logits, const int32_t* target, Rows rows, float* out);
 };

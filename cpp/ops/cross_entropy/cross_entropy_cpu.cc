@@ -1,4 +1,5 @@
 #include "base/log_sum_exp.h"
+#include "base/targets.h"
 #include "ops/cross_entropy/cross_entropy.h"
 
 namespace emu::EMU_ISA {

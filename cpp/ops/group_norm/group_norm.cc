@@ -1,30 +1,15 @@
 #include "ops/group_norm/group_norm.h"
 
-#include <algorithm>
-
 #include "base/call_checks.h"
 
 namespace emu {
 namespace {
 
-// A block is read twice by `measure`; 64 KiB stay in the second-level cache.
-constexpr int64_t kBlockFloats = 16384;
-
 Status ReadShape(const CallTypes& call, GroupNormShape* shape, int64_t* pictures) {
   BoundSides sides;
   EMU_RETURN_IF_ERROR(BindInputs(call, {"x f32[B,...,C]", "weight f32[C]", "bias f32[C]"}, &sides));
-  EMU_RETURN_IF_ERROR(ReadActivation(call, &shape->activation));
-  EMU_RETURN_IF_ERROR(ReadEpsilon(call, &shape->epsilon));
-  EMU_RETURN_IF_ERROR(ReadInteger(call, "groups", 1, &shape->groups));
-  shape->channels = sides['C'];
-  if (shape->channels % shape->groups != 0) {
-    return call.Refuse("groups " + std::to_string(shape->groups) + " does not divide " +
-                       std::to_string(shape->channels) + " channels");
-  }
   *pictures = sides['B'];
-  shape->places = sides.rest.elements();
-  shape->places_per_block = std::max<int64_t>(1, kBlockFloats / std::max<int64_t>(1, shape->channels));
-  shape->blocks = (shape->places + shape->places_per_block - 1) / shape->places_per_block;
+  EMU_RETURN_IF_ERROR(ReadGroupNormShape(call, sides.rest.elements(), sides['C'], shape));
   return call.CheckOutput({call.shape(0), DType::kF32});
 }
 

@@ -14,33 +14,10 @@
 // batch.
 #pragma once
 
-#include "base/activation.h"
+#include "base/group_shape.h"
 #include "base/isa.h"
-#include "base/tensor_type.h"
 
 namespace emu {
-
-struct GroupNormShape {
-  int64_t places;
-  int64_t channels;
-  int64_t groups;
-  int64_t places_per_block;
-  int64_t blocks;
-  float epsilon;
-  ActivationKind activation;
-
-  int64_t group_width() const { return channels / groups; }
-  Rows block(int64_t number) const {
-    const int64_t begin = number * places_per_block;
-    return {begin, begin + places_per_block < places ? begin + places_per_block : places};
-  }
-};
-
-struct BlockMoments {
-  float centre;
-  float sum;
-  float squares;
-};
 
 struct GroupNormKernels {
   // x: the picture's first place. moments [G]: those of this block. scratch: 3 C floats.

@@ -1,22 +1,10 @@
 #include <cmath>
 
-#include "base/simd.h"
+#include "base/row_moments.h"
 #include "ops/rms_norm/rms_norm.h"
 
 namespace emu::EMU_ISA {
 namespace {
-
-float SumOfSquares(const float* x, int64_t width) {
-  F32 sums = {};
-  int64_t d = 0;
-  for (; d + kLanes <= width; d += kLanes) {
-    const F32 value = Load(x + d);
-    sums += value * value;
-  }
-  float sum = SumLanes(sums);
-  for (; d < width; ++d) sum += x[d] * x[d];
-  return sum;
-}
 
 void RmsNormRows(const RmsNormShape& shape, const float* x, const float* weight, Rows rows, float* out) {
   for (int64_t row = rows.begin; row < rows.end; ++row) {
