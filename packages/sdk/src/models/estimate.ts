@@ -74,6 +74,17 @@ const productWork: Readonly<
   // q·k and the weighted sum of v; a causal mask is not discounted.
   attention: (inputs, output) => 4 * elementCount(output) * side(inputs[1], 1),
   cachedAttention: (_inputs, output, positions) => 4 * elementCount(output) * positions,
+  matmul: (inputs, [rows = 0, columns = 0]) => {
+    // The sum runs over what a and b share, whichever way they lie.
+    const [a, b] = [elementCount(inputs[0] ?? []), elementCount(inputs[1] ?? [])];
+    return 2 * Math.sqrt(a * b * rows * columns);
+  },
+  convolutionGradientInput: (inputs) =>
+    2 * elementCount(inputs[0] ?? []) * elementCount((inputs[1] ?? []).slice(1)),
+  convolutionGradientWeight: (inputs, output) =>
+    2 * elementCount(inputs[1] ?? []) * elementCount(output.slice(1)),
+  // Scores once more, then a product for each of dv, dp, dq and dk.
+  attentionGradient: (inputs) => 10 * elementCount(inputs[0] ?? []) * side(inputs[1], 1),
 };
 
 function side(shape: Shape | null | undefined, axis: number): number {
