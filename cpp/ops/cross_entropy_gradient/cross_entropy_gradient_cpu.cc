@@ -1,3 +1,4 @@
+#include "base/attention_exponential.h"
 #include "base/elementwise.h"
 #include "base/log_sum_exp.h"
 #include "base/targets.h"
@@ -8,18 +9,19 @@ namespace {
 
 // Writes exp(x - largest) of at most kExpBlock elements and returns their sum.
 float WriteExpBlock(const float* x, int64_t count, float largest, float* out) {
-  F32 sums[2] = {};
+  constexpr int kSums = 4;
+  F32 sums[kSums] = {};
   int64_t i = 0;
-  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-#pragma GCC unroll 2
-    for (int v = 0; v < 2; ++v) {
-      const F32 value = Exp(Load(x + i + v * kLanes) - largest);
+  for (; i + kSums * kLanes <= count; i += kSums * kLanes) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kSums; ++v) {
+      const F32 value = ExpOfNonPositive(Load(x + i + v * kLanes) - largest);
       Store(out + i + v * kLanes, value);
       sums[v] += value;
     }
   }
-  float sum = SumLanes(sums[0] + sums[1]);
-  MapVectors(x, i, count, out, [=](F32 value) { return Exp(value - largest); });
+  float sum = SumLanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  MapVectors(x, i, count, out, [=](F32 value) { return ExpOfNonPositive(value - largest); });
   for (; i < count; ++i) sum += out[i];
   return sum;
 }
