@@ -3,7 +3,7 @@ import { EmuError } from '../errors.js';
 import { definitionOf } from '../ops/index.js';
 import type { InputGradient } from '../op.js';
 import type { Block, Call, Program, ValueId } from '../program.js';
-import type { Tracer, Value } from '../trace.js';
+import { Value, type Tracer } from '../trace.js';
 import {
   callsBetween,
   changedStateReader,
@@ -12,7 +12,7 @@ import {
   outermostBlocks,
   refuseChangedState,
 } from './paths.js';
-import { typeOf, type Replay } from './replay.js';
+import { typeOf } from './replay.js';
 import type { Source } from './sources.js';
 import { constant, GradientSum } from './sums.js';
 
@@ -25,16 +25,15 @@ export interface BackwardOptions {
 }
 
 /**
- * Appends the backward pass to `replay`, which has repeated all calls of `program`. The program holds no calls with a
- * composed form between the sources and the loss. Values die as early as the order of calls allows: calls are
+ * Appends the backward pass to the trace that wrote `program`, which holds no call with a composed form between the
+ * sources and the loss. Values die as early as the order of calls allows: calls are
  * walked from the last to the first, and contributions are added up as they come.
  */
-export function writeBackward(program: Program, replay: Replay, options: BackwardOptions): void {
-  new Backward(program, replay, options).run();
+export function writeBackward(program: Program, tracer: Tracer, options: BackwardOptions): void {
+  new Backward(program, tracer, options).run();
 }
 
 class Backward {
-  readonly #tracer: Tracer;
   readonly #sums = new Map<ValueId, GradientSum>();
   readonly #sourceOf = new Map<ValueId, Source>();
   readonly #between: ReadonlySet<number>;
@@ -47,10 +46,9 @@ class Backward {
 
   constructor(
     readonly program: Program,
-    readonly replay: Replay,
+    readonly tracer: Tracer,
     readonly options: BackwardOptions,
   ) {
-    this.#tracer = replay.tracer;
     for (const source of options.sources) for (const id of source.values) this.#sourceOf.set(id, source);
     this.#between = callsBetween(program, new Set(this.#sourceOf.keys()), options.loss);
     this.#changedState = changedStateReader(program);
@@ -60,7 +58,7 @@ class Backward {
 
   run(): void {
     const { program, options } = this;
-    this.#receive('loss', options.loss, constant(this.#tracer, [1], 1));
+    this.#receive('loss', options.loss, constant(this.tracer, [1], 1));
     for (const [index, call] of [...program.calls.entries()].reverse()) {
       if (!this.#between.has(index)) continue;
       const gradients = call.outputs.map((id) => this.#take(id));
@@ -84,7 +82,7 @@ class Backward {
     if (state !== null) refuseChangedState(this.program, call, state);
     const outputs = call.outputs.map((id) => this.#value(id));
     const complete = gradients.map(
-      (gradient, index) => gradient ?? constant(this.#tracer, outputs[index]?.shape ?? [], 0),
+      (gradient, index) => gradient ?? constant(this.tracer, outputs[index]?.shape ?? [], 0),
     );
     const inputs = call.inputs.map((id) => (id === null ? null : this.#value(id)));
     const contributions = rule(complete, { inputs, outputs, attributes });
@@ -96,7 +94,7 @@ class Backward {
   }
 
   #receive(op: string, id: ValueId, contribution: Exclude<InputGradient, null>): void {
-    const sum = this.#sums.get(id) ?? new GradientSum(this.#tracer, typeOf(this.program, id).shape);
+    const sum = this.#sums.get(id) ?? new GradientSum(this.tracer, typeOf(this.program, id).shape);
     this.#sums.set(id, sum);
     sum.add(op, contribution);
     const source = this.#sourceOf.get(id);
@@ -114,7 +112,13 @@ class Backward {
   }
 
   #value(id: ValueId): Value {
-    return this.#again.get(id) ?? this.replay.value(id);
+    return this.#again.get(id) ?? this.#firstValue(id);
+  }
+
+  /** A value of the forward pass, from its number. */
+  #firstValue(id: ValueId): Value {
+    const { shape, dtype } = typeOf(this.program, id);
+    return new Value(this.tracer, id, shape, dtype);
   }
 
   /** Repeats the calls of a block once more, unless it is the one repeated last; what nobody reads is pruned later. */
@@ -127,7 +131,7 @@ class Backward {
       const changed = this.#changedState(call);
       if (changed !== null) refuseChangedState(this.program, call, changed);
       const inputs = call.inputs.map((id) => (id === null ? null : this.#value(id)));
-      const outputs = this.#tracer.call(call.op, inputs, call.attributes);
+      const outputs = this.tracer.call(call.op, inputs, call.attributes);
       call.outputs.forEach((id, index) => {
         const value = outputs[index];
         if (value !== undefined && !this.#crossing.has(id)) this.#again.set(id, value);

@@ -39,19 +39,15 @@ export function gradientName(name: string): string {
  *   (the message says why), or the way leads over a state that the program changes.
  */
 export function gradient(program: Program, options: GradientOptions): Program {
-  const name = `${program.name}.gradient`;
-  const simple = withComposedForms(program, options);
-  const loss = lossValue(simple, options.loss);
-  const sources = sourcesOf(simple, options.of);
-  const tracer = new Tracer(name);
-  const replay = new Replay(simple, tracer);
-  for (const call of simple.calls) replay.repeat(call);
-  replay.outputs();
-  const target = options.into === 'states' ? intoStates(tracer, sources) : intoOutputs(tracer, sources);
-  writeBackward(simple, replay, {
+  const { of, into, recompute = false } = options;
+  const tracer = new Tracer(`${program.name}.gradient`);
+  const forward = writeForward(program, tracer, options);
+  const sources = sourcesOf(forward, of);
+  const target = into === 'states' ? intoStates(tracer, sources) : intoOutputs(tracer, sources);
+  writeBackward(forward, tracer, {
     sources,
-    loss,
-    recompute: options.recompute ?? false,
+    loss: lossValue(forward, options.loss),
+    recompute,
     receive: target.receive,
   });
   target.finish();
@@ -109,17 +105,21 @@ function accumulate(state: Value, x: Value, keep: 0 | 1): Value {
   return state.tracer.call('accumulate', [state, x], { keep, factor: 1 })[0] as Value;
 }
 
-/** The same program with every fused call between the sources and the loss in its composed form. */
-function withComposedForms(program: Program, options: GradientOptions): Program {
-  const values = sourcesOf(program, options.of).flatMap((source) => source.values);
-  const between = callsBetween(program, new Set(values), lossValue(program, options.loss));
-  const replay = new Replay(program, new Tracer(program.name));
+/**
+ * Writes the forward pass, every fused call between the sources and the loss in its composed form, and returns what
+ * has been written so far.
+ */
+function writeForward(program: Program, tracer: Tracer, { of, loss }: GradientOptions): Program {
+  const values = sourcesOf(program, of).flatMap((source) => source.values);
+  const between = callsBetween(program, new Set(values), lossValue(program, loss));
+  const replay = new Replay(program, tracer);
   replay.inBlocks((call, index) => {
     const definition = definitionOf(call.op);
     const inputs = replay.inputs(call);
     const composed = between.has(index) ? definition.composed?.(inputs, call.attributes) : null;
-    replay.define(call, composed ?? replay.tracer.call(call.op, inputs, call.attributes));
+    replay.define(call, composed ?? tracer.call(call.op, inputs, call.attributes));
   });
   replay.outputs();
-  return replay.tracer.finish();
+  const forward = tracer.finish();
+  return { ...forward, name: program.name, values: [...forward.values], calls: [...forward.calls] };
 }

@@ -1,5 +1,5 @@
 import { EmuError } from '../errors.js';
-import type { Program, ValueId } from '../program.js';
+import type { Binding, Program, ValueId } from '../program.js';
 import { typeText, type TensorType } from '../tensor.js';
 import { isFloat } from './paths.js';
 import { typeOf } from './replay.js';
@@ -14,26 +14,31 @@ export interface Source {
 
 /** @throws EmuError INVALID_OPTION for a name that is unknown, ambiguous, given twice or that of integers. */
 export function sourcesOf(program: Program, names: readonly string[]): readonly Source[] {
+  const kinds = [program.states, program.weights, program.inputs].map(valuesByName);
   const seen = new Set<string>();
   return names.map((name) => {
     if (seen.has(name)) refuse(program, name, 'is asked for twice');
     seen.add(name);
-    return sourceOf(program, name);
+    const [values, ...others] = kinds.map((kind) => kind.get(name)).filter((found) => found !== undefined);
+    const [first] = values ?? [];
+    if (values === undefined || first === undefined) return refuseUnknown(program, name);
+    if (others.length > 0) refuse(program, name, 'names more than one of a state, a weight and an input');
+    const type = typeOf(program, first);
+    if (!isFloat(program, first)) {
+      refuse(program, name, `is ${typeText(type)}, and only f32 and bf16 have gradients`);
+    }
+    return { name, type, values };
   });
 }
 
-function sourceOf(program: Program, name: string): Source {
-  const kinds = [program.states, program.weights, program.inputs].map((bindings) =>
-    bindings.filter((binding) => binding.name === name).map(({ value }) => value),
-  );
-  const [values, ...others] = kinds.filter((found) => found.length > 0);
-  const [first] = values ?? [];
-  if (values === undefined || first === undefined) return refuseUnknown(program, name);
-  if (others.length > 0) refuse(program, name, 'names more than one of a state, a weight and an input');
-  const type = typeOf(program, first);
-  if (!isFloat(program, first))
-    refuse(program, name, `is ${typeText(type)}, and only f32 and bf16 have gradients`);
-  return { name, type, values };
+function valuesByName(bindings: readonly Binding[]): ReadonlyMap<string, readonly ValueId[]> {
+  const values = new Map<string, ValueId[]>();
+  for (const { name, value } of bindings) {
+    const known = values.get(name);
+    if (known === undefined) values.set(name, [value]);
+    else known.push(value);
+  }
+  return values;
 }
 
 function refuse(program: Program, name: string, problem: string): never {

@@ -1,7 +1,7 @@
 import { EmuError } from '../errors.js';
 import { cast } from '../ops/cast.js';
 import type { Program } from '../program.js';
-import { Tracer, type Value } from '../trace.js';
+import { Tracer } from '../trace.js';
 import { Replay, type WeightSource } from './replay.js';
 
 export interface TrainableOptions {
@@ -11,7 +11,7 @@ export interface TrainableOptions {
 
 /**
  * The same program with the chosen weights as f32 states of the same names and shapes, so that an optimizer can
- * change them. Where the program wanted a bf16 weight, the state is rounded by a cast just before its first use:
+ * change them. Where the program wanted a bf16 weight, the state is rounded by a cast just before each use:
  * f32 master weights, bf16 compute. All other weights stay what they are.
  * @throws EmuError INVALID_OPTION for a name that is not a weight of the program.
  */
@@ -25,9 +25,8 @@ export function trainable(program: Program, options: TrainableOptions): Program 
     }
     const master = tracer.state(name, shape);
     if (dtype !== 'bf16') return () => master;
-    let rounded: Value | undefined;
-    // Rounded where it is first read, so that the copy lives no longer than it must.
-    return () => (rounded ??= cast(master, 'bf16'));
+    // Rounded anew for each reader: a copy dies after its use, and so does what comes back through it.
+    return () => cast(master, 'bf16');
   };
   const replay = new Replay(program, tracer, source);
   replay.inBlocks((call) => {
