@@ -29,3 +29,6 @@ export { optimizerSettings } from './optimizer/parameter-settings.js';
 export type { OptimizerGroup, OptimizerSettings } from './optimizer/parameter-settings.js';
 export { hyperInput, updateProgram } from './optimizer/update-program.js';
 export * from './trainer/index.js';
+export * from './recipe/index.js';
+export * from './plan/index.js';
+export { trainingStages } from './stages/index.js';

@@ -26,10 +26,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function order(name: string, maxSteps = 90): TrainOrder {
+function order(name: string, maxSteps = 400): TrainOrder {
   return {
     folder: join(folder, name),
-    device: 'reference',
+    device: 'cpu',
     recipe: {
       max_steps: maxSteps,
       save_steps: 4,
@@ -78,7 +78,7 @@ describe('a run that is killed', () => {
       let outcome: ProcessOutcome | undefined;
       for (let attempt = 0; attempt < 20 * kills && outcome?.status !== 0; attempt++) {
         // From the start of the run: a kill while it opens, steps, writes a checkpoint, samples, saves.
-        const delay = killed < kills ? Math.random() * 220 : Infinity;
+        const delay = killed < kills ? Math.random() * 120 : Infinity;
         let timer: NodeJS.Timeout | undefined;
         outcome = await runOrder(order('killed'), {
           onStdout: (_, child) => {
