@@ -1,0 +1,239 @@
+import { EmuError, Philox } from '@emu/program';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+import { addNoise, alphasCumprod } from '../../diffusion/noise-schedule.js';
+import { unitNormal } from '../../diffusion/noise.js';
+import { parseSchedulerConfig } from '../../diffusion/scheduler-config.js';
+import { stableDiffusionScheduler } from '../../initialize/diffusers-json.js';
+import { encodePng } from '../../image/node.js';
+import { atLevel, type VisualDecoderConfig } from '../../models/config.js';
+import { timestepProjection } from '../../models/unet-program.js';
+import { gaussianOf, vaeEncodeProgram, vaeScale } from '../../models/vae-program.js';
+import { fixedSamples, textOf } from '../data/fixed-samples.js';
+import { batchLabel, batchSeed, mixedStream, type BatchMaker } from '../data/mixed-stream.js';
+import { latentPixels } from '../data/picture-batch.js';
+import { dataOptions, recipeSources, type MixedSource } from '../data/recipe-sources.js';
+import type { SampleReader } from '../data/sample-reader.js';
+import type { JsonValue } from '../json-value.js';
+import { ConditionSource, pictureTarget, type PictureTarget } from '../model/condition-source.js';
+import { FrozenProgram } from '../model/frozen-program.js';
+import type { ModelSource } from '../model/model-source.js';
+import { programParameters } from '../model/program-parameters.js';
+import { writeTrainedModel } from '../model/write-trained-model.js';
+import { noiseProgram } from '../objective/noise-program.js';
+import type { Recipe } from '../recipe/schema.js';
+import { defineStage, type StageContext } from '../stage.js';
+import type { BatchStream, SampleContext, TrainingSample, TrainingTask } from '../task.js';
+import { modelOptions, openModelSource, recipePrecision, requireDecoder } from './stage-options.js';
+import { withTrainedCopy } from './trained-copy.js';
+import { seedOf } from './unified.js';
+
+const unetOptions = z.strictObject({
+  ...modelOptions.shape,
+  ...dataOptions.shape,
+  condition_dropout: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.1)
+    .describe('chance that the condition is what the model makes of no prompt, for guidance'),
+  condition_cache_mb: z
+    .number()
+    .min(0)
+    .max(1e6)
+    .default(64)
+    .describe('memory for the embeddings of prompts that come again'),
+  sample_steps_count: z.int().min(1).max(1000).default(20).describe('denoising steps of the samples'),
+  sample_guidance: z.number().min(0).max(50).default(4).describe('guidance of the samples'),
+});
+type UNetRecipe = Recipe & z.output<typeof unetOptions>;
+
+/** The visual decoder on regressed embeddings; a batch is per_device_train_batch_size pictures. */
+export const unetStage = defineStage({
+  name: 'unet',
+  summary:
+    'the U-Net of the visual decoder, on embeddings that the frozen language model regresses from prompts',
+  options: unetOptions,
+  createTask: createUNetTask,
+});
+
+const programKey = 'noise';
+const drawPurpose = 3;
+const noisePurpose = 4;
+const latentPurpose = 5;
+
+async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promise<TrainingTask> {
+  const source = await openModelSource(recipe, context);
+  const { from } = recipe;
+  if (from === undefined) {
+    throw new EmuError(
+      'INVALID_CONFIG',
+      '[unet] the stage needs `from`, a model whose language model is trained',
+      {
+        hint: 'Name the model folder of the unified stage.',
+      },
+    );
+  }
+  const decoder = requireDecoder(source, 'unet');
+  const sources = recipeSources(recipe);
+  const batch = recipe.per_device_train_batch_size;
+  const side = decoder.vae.sampleSize / vaeScale(decoder.vae);
+  const shape = { batch, height: side, width: side, tokens: source.config.causalTransformer.queries };
+  const program = noiseProgram(decoder.unet, shape, { precision: recipePrecision(recipe) });
+  // Opened when the first batch is made: a plan needs none of it.
+  let opened: Promise<Frozen> | undefined;
+  const frozen = (): Promise<Frozen> => (opened ??= openFrozen(source, decoder, resolve(from), recipe));
+  const open = (split: 'train' | 'evaluation', position: JsonValue | null, limit?: number): BatchStream => {
+    const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
+    return mixedStream(sources, mix, noiseMaker(recipe, decoder, frozen), position, limit);
+  };
+  const save: TrainingTask['save'] = (weights, folder) =>
+    writeTrainedModel(source, weights, folder, { dtype: recipe.save_dtype });
+  return {
+    name: 'unet',
+    parameters: programParameters([program]),
+    programKeys: [programKey],
+    program: () => program,
+    batches: (position) => open('train', position),
+    heldOutBatches: () => open('evaluation', null, recipe.eval_batches),
+    initial: (name) => source.initial(name),
+    samples: (sampling) => pictures(recipe, sources, save, sampling),
+    save,
+    async close() {
+      const parts = await opened;
+      await parts?.encoder.dispose();
+      await parts?.conditions.dispose();
+    },
+  };
+}
+
+/** What stays as it is: the encoder of pictures, the language model, the noise schedule. */
+interface Frozen {
+  readonly encoder: FrozenProgram;
+  readonly conditions: ConditionSource;
+  readonly alphas: Float32Array;
+}
+
+async function openFrozen(
+  source: ModelSource,
+  { vae }: VisualDecoderConfig,
+  folder: string,
+  recipe: UNetRecipe,
+): Promise<Frozen> {
+  const shape = {
+    batch: recipe.per_device_train_batch_size,
+    height: vae.sampleSize,
+    width: vae.sampleSize,
+  };
+  const encoder = await FrozenProgram.open(vaeEncodeProgram(vae, shape), (name) => source.initial(name));
+  const conditions = await ConditionSource.open(folder, recipe.condition_cache_mb * 2 ** 20);
+  const scheduler = source.folder?.visualDecoder?.scheduler ?? stableDiffusionScheduler;
+  return { encoder, conditions, alphas: alphasCumprod(parseSchedulerConfig(scheduler)) };
+}
+
+/** Latents with noise of a random timestep, their conditions, and the noise to be predicted. */
+function noiseMaker(
+  recipe: UNetRecipe,
+  { unet, vae }: VisualDecoderConfig,
+  frozen: () => Promise<Frozen>,
+): BatchMaker {
+  const batch = recipe.per_device_train_batch_size;
+  const side = vae.sampleSize / vaeScale(vae);
+  const latentShape = [batch, vae.latentChannels, side, side];
+  return async (reader, index) => {
+    const { encoder, conditions, alphas } = await frozen();
+    const targets = await nextTargets(reader, batch);
+    const random = new Philox(batchSeed(recipe.seed, index, drawPurpose));
+    const timesteps = targets.map(() => Math.floor(random.nextFloat() * alphas.length));
+    const isDropped = targets.map(() => random.nextFloat() < recipe.condition_dropout);
+    const noise = unitNormal(latentShape, batchSeed(recipe.seed, index, noisePurpose)).data;
+    const pixels = joined(targets.map(({ target }) => latentPixels(target.picture.image, vae.sampleSize)));
+    const { mean, deviation } = gaussianOf(await encoder.run({ image: pixels }, 'moments'), batch);
+    const draw = unitNormal(latentShape, batchSeed(recipe.seed, index, latentPurpose)).data;
+    const latents = mean.map(
+      (value, i) => (value + (deviation[i] ?? 0) * (draw[i] ?? 0)) * vae.scalingFactor,
+    );
+    const nothing = await conditions.unconditional();
+    const kept = targets.filter((_, row) => isDropped[row] !== true);
+    const rolled = [...(await conditions.of(kept.map(({ target }) => target.prompt)))];
+    const condition = joined(isDropped.map((dropped) => (dropped ? nothing : (rolled.shift() ?? nothing))));
+    return {
+      program: programKey,
+      inputs: {
+        sample: addNoise(alphas, latents, noise, timesteps),
+        timeFeatures: timestepProjection(timesteps, atLevel(unet.blockChannels, 0, 'blockChannels'), unet),
+        condition,
+        noise,
+      },
+      counts: { samples: batch, tokens: batch * side * side, images: batch },
+      label: batchLabel(
+        reader,
+        targets.map(({ name }) => name),
+      ),
+    };
+  };
+}
+
+interface NamedTarget {
+  readonly name: string;
+  readonly target: PictureTarget;
+}
+
+/** @throws EmuError INVALID_CONFIG for a source in which hardly anything leads to a picture. */
+async function nextTargets(reader: SampleReader, batch: number): Promise<readonly NamedTarget[]> {
+  const targets: NamedTarget[] = [];
+  for (let refused = 0; targets.length < batch;) {
+    const { sample } = await reader.next();
+    const target = pictureTarget(sample);
+    if (target !== undefined) targets.push({ name: sample.id, target });
+    else if (++refused > 100 * batch) {
+      throw new EmuError(
+        'INVALID_CONFIG',
+        `[unet] the source ${reader.name} has no pictures that a prompt leads to`,
+        {
+          details: { source: reader.name },
+        },
+      );
+    }
+  }
+  return targets;
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Held-out prompts, painted. */
+async function pictures(
+  recipe: UNetRecipe,
+  sources: readonly MixedSource[],
+  save: TrainingTask['save'],
+  sampling: SampleContext,
+): Promise<readonly TrainingSample[]> {
+  const seed = seedOf(recipe, 'evaluation');
+  const samples = await fixedSamples(sources, seed, recipe.samples, ({ kind }) => kind === 'pair');
+  if (samples.length === 0) return [];
+  return withTrainedCopy(save, sampling, async (emu) => {
+    const made: TrainingSample[] = [];
+    for (const [index, sample] of samples.entries()) {
+      const prompt = textOf(sample);
+      const stream = emu.imagine(prompt, {
+        seed: index,
+        steps: recipe.sample_steps_count,
+        guidanceScale: recipe.sample_guidance,
+        ...(sampling.signal && { signal: sampling.signal }),
+      });
+      const [picture] = await stream.images();
+      if (picture === undefined) continue;
+      made.push({ kind: 'image', name: `picture-${index}`, prompt, png: await encodePng(picture) });
+    }
+    return made;
+  });
+}
