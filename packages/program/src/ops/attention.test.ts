@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { evaluate, tracing } from '../testing/evaluate.js';
+import type { Value } from '../trace.js';
 import { attention } from './attention.js';
 
 const attend = (q: number[], k: number[], v: number[], bias?: number[]) =>
@@ -62,5 +63,40 @@ describe('attention', () => {
       },
     );
     expect([...y]).toEqual([0]);
+  });
+
+  it('keeps packed sequences apart', async () => {
+    const [T, firstKey] = [5, Int32Array.of(0, 0, 2, 2, 2)];
+    const [q, k, v] = [1, 2, 3].map((seed) =>
+      Float32Array.from({ length: T }, (_, i) => Math.sin(seed * 7 + i)),
+    ) as [Float32Array, Float32Array, Float32Array];
+    const alone = (begin: number, end: number) => {
+      const [length, part] = [end - begin, (data: Float32Array) => data.slice(begin, end)];
+      const shape = [1, length, 1, 1];
+      return evaluate(
+        (t) =>
+          attention(t.input('q', shape), t.input('k', shape), t.input('v', shape), {
+            scale: 2,
+            causal: true,
+          }),
+        { q: part(q), k: part(k), v: part(v) },
+      );
+    };
+    const packed = (first: Int32Array) =>
+      evaluate(
+        (t) => {
+          const [a, b, c] = ['q', 'k', 'v'].map((name) => t.input(name, [1, T, 1, 1])) as [
+            Value,
+            Value,
+            Value,
+          ];
+          return attention(a, b, c, { scale: 2, causal: true, firstKey: t.input('firstKey', [1, T], 'i32') });
+        },
+        { q, k, v, firstKey: first },
+      );
+    expect([...(await packed(firstKey))]).toEqual([...(await alone(0, 2)), ...(await alone(2, 5))]);
+    await expect(packed(Int32Array.of(0, 0, 6, 0, 0))).rejects.toThrow(
+      '[attention] firstKey 6 at row 2 is not in 0..5',
+    );
   });
 });
