@@ -1,0 +1,113 @@
+import { EmuError } from '@emu/program';
+
+import { bytesOf, merged, type JobEvent } from './job-event.js';
+
+/** An event with its number. */
+export interface LogEntry {
+  readonly sequence: number;
+  readonly bytes: Uint8Array;
+}
+
+interface Slot {
+  readonly sequence: number;
+  /** Until a reader takes it; the same event may still grow. */
+  event: JobEvent | undefined;
+  bytes: Uint8Array | undefined;
+  size: number;
+}
+
+export interface EventLogOptions {
+  readonly encode: (sequence: number, event: JobEvent) => Uint8Array;
+  /** Bytes of events that are kept; the oldest go first. */
+  readonly mostBytes: number;
+  /** Told of every progress event that a newer one replaced. */
+  readonly onDropped: () => void;
+  /** Told how the bytes that are kept change. */
+  readonly onBytes: (change: number) => void;
+}
+
+/**
+ * The events of one generation, numbered from 1 without gaps, for any number of readers at their own speed. The last
+ * event grows as long as no reader has taken it: text is added to text, newer progress replaces older. So a reader
+ * that stops reading costs `mostBytes` at most, and nobody else anything.
+ */
+export class EventLog {
+  readonly #options: EventLogOptions;
+  readonly #slots: Slot[] = [];
+  #next = 1;
+  #bytes = 0;
+
+  constructor(options: EventLogOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes of the events that are kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  append(event: JobEvent): void {
+    const last = this.#slots.at(-1);
+    const grown = last?.event === undefined ? undefined : merged(last.event, event);
+    if (last !== undefined && grown !== undefined) {
+      if (event.case === 'imageProgress') this.#options.onDropped();
+      last.event = grown;
+      this.#resize(last, bytesOf(grown));
+    } else {
+      const slot: Slot = { sequence: this.#next++, event, bytes: undefined, size: 0 };
+      this.#slots.push(slot);
+      this.#resize(slot, bytesOf(event));
+    }
+    while (this.#bytes > this.#options.mostBytes && this.#slots.length > 1) this.#dropFirst();
+  }
+
+  /**
+   * The event after a number; undefined when there is none yet.
+   * @throws EmuError CURSOR_EXPIRED when it is not kept any more, or when the number is of no event.
+   */
+  after(sequence: number): LogEntry | undefined {
+    const first = this.#slots[0]?.sequence ?? this.#next;
+    if (sequence + 1 < first || sequence >= this.#next) throw expired(sequence, first, this.#next - 1);
+    const slot = this.#slots[sequence + 1 - first];
+    if (slot === undefined) return undefined;
+    const bytes = slot.bytes ?? this.#freeze(slot);
+    return { sequence: slot.sequence, bytes };
+  }
+
+  /** Forgets events up to a number. */
+  trim(sequence: number): void {
+    while ((this.#slots[0]?.sequence ?? Infinity) <= sequence) this.#dropFirst();
+  }
+
+  #freeze(slot: Slot): Uint8Array {
+    const { event } = slot;
+    if (event === undefined) throw new EmuError('INTERNAL', '[stream] an event is lost');
+    const bytes = this.#options.encode(slot.sequence, event);
+    slot.bytes = bytes;
+    slot.event = undefined;
+    this.#resize(slot, bytes.length);
+    return bytes;
+  }
+
+  #resize(slot: Slot, size: number): void {
+    this.#count(size - slot.size);
+    slot.size = size;
+  }
+
+  #dropFirst(): void {
+    this.#count(-(this.#slots.shift()?.size ?? 0));
+  }
+
+  #count(change: number): void {
+    this.#bytes += change;
+    this.#options.onBytes(change);
+  }
+}
+
+function expired(sequence: number, first: number, last: number): EmuError {
+  const kept = last < first ? 'none are kept' : `${first} to ${last} are kept`;
+  return new EmuError('CURSOR_EXPIRED', `[stream] events after ${sequence} are not there: ${kept}`, {
+    hint: 'Read faster, resume sooner, or send the request again.',
+    details: { sequence, first, last },
+  });
+}

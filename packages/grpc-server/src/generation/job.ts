@@ -1,0 +1,209 @@
+import { EmuError } from '@emu/program';
+import type { GenerationEvent, GenerationResult, GenerationStream } from '@emu/sdk';
+
+import { finishedEvent, wireEvents, type EventOptions } from '../convert/events.js';
+import type { ServerMetrics } from '../observe/metrics.js';
+import { EventLog, type LogEntry } from './event-log.js';
+import type { JobEvent } from './job-event.js';
+import { JobTimes } from './job-times.js';
+
+/** What a generation is made of. */
+export interface JobSpec {
+  readonly id: string;
+  /** Name of the caller. */
+  readonly owner: string;
+  /** Id of the request and digest of the rest of it, when the caller wants repeats to join. */
+  readonly repeat: { readonly requestId: string; readonly digest: string } | undefined;
+  /** How long events are kept, and the work goes on, without a reader. */
+  readonly retentionMs: number;
+  readonly events: EventOptions;
+  readonly encode: (sequence: number, event: JobEvent) => Uint8Array;
+  /** Reads the request's media and begins. */
+  readonly begin: (signal: AbortSignal) => Promise<GenerationStream>;
+  /** performance.now() when the call came. */
+  readonly arrivedAt: number;
+}
+
+/** Bytes of events that one generation keeps: with what is under way to a reader, below 8 MiB. */
+const mostLogBytes = 6 * 2 ** 20;
+
+/** The reason of CancelGeneration: what there is so far is the result. */
+const stoppedByCaller = new EmuError('CANCELLED', '[generate] CancelGeneration stopped the generation');
+
+/**
+ * A generation that runs by itself and any number of readers of its events. Without a reader it stops, unless it is
+ * to be retained.
+ */
+export class GenerationJob {
+  readonly spec: JobSpec;
+  readonly log: EventLog;
+  /** Resolves when the work is over, however it ended. */
+  readonly done: Promise<void>;
+  readonly #controller = new AbortController();
+  readonly #waiters = new Set<() => void>();
+  readonly #times: JobTimes;
+  #readers = 0;
+  #retention: NodeJS.Timeout | undefined;
+  #isOver = false;
+  #failure: unknown;
+  #result: GenerationResult | undefined;
+
+  constructor(spec: JobSpec, metrics: ServerMetrics) {
+    this.spec = spec;
+    this.#times = new JobTimes(spec, metrics);
+    this.log = new EventLog({
+      encode: spec.encode,
+      mostBytes: mostLogBytes,
+      onDropped: () => {
+        metrics.droppedPreviews.inc({ model: spec.events.model.name });
+      },
+      onBytes: (change) => {
+        metrics.readerBytes.inc(change);
+      },
+    });
+    this.done = this.#run();
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** What it made, once it is over and has not failed. */
+  get result(): GenerationResult | undefined {
+    return this.#result;
+  }
+
+  /** Stops the work; the stream ends with what there is. */
+  cancel(): void {
+    this.#controller.abort(stoppedByCaller);
+  }
+
+  /** Stops the work; readers get the failure. */
+  stop(failure: EmuError): void {
+    this.#controller.abort(failure);
+  }
+
+  /** Forgets all events; nobody can read them any more. */
+  forget(): void {
+    clearTimeout(this.#retention);
+    this.log.trim(Infinity);
+  }
+
+  /**
+   * Hands events after a number to `write`, as fast as it takes them, until the end.
+   * @throws what ended the generation, CURSOR_EXPIRED, or `signal.reason`.
+   */
+  async read(
+    afterSequence: number,
+    write: (entry: LogEntry) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    clearTimeout(this.#retention);
+    this.#readers += 1;
+    try {
+      let last = afterSequence;
+      for (;;) {
+        signal.throwIfAborted();
+        const entry = this.log.after(last);
+        if (entry !== undefined) {
+          await write(entry);
+          last = entry.sequence;
+          if (!this.#isKept) this.log.trim(last);
+        } else if (this.#isOver) {
+          if (this.#failure !== undefined) throw this.#failure;
+          return;
+        } else {
+          await this.#news(signal);
+        }
+      }
+    } finally {
+      this.#readers -= 1;
+      if (this.#readers === 0 && !this.#isOver) this.#onLastReaderGone();
+      this.#trimUnreadable();
+    }
+  }
+
+  /** Whether events stay after they were read. */
+  get #isKept(): boolean {
+    return this.spec.retentionMs > 0 || this.spec.repeat !== undefined;
+  }
+
+  #onLastReaderGone(): void {
+    const gone = new EmuError('CANCELLED', '[generate] nobody reads the generation any more');
+    if (this.spec.retentionMs === 0) {
+      this.stop(gone);
+      return;
+    }
+    this.#retention = setTimeout(() => {
+      this.stop(gone);
+    }, this.spec.retentionMs);
+    this.#retention.unref();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#controller;
+    try {
+      // The caller gets its job before anything happens.
+      await Promise.resolve();
+      const stream = await this.spec.begin(signal);
+      for await (const event of stream) await this.#tell(event);
+      this.#result = await stream.result();
+      if (signal.aborted && signal.reason !== stoppedByCaller) throw signal.reason as Error;
+      this.#finish(this.#result);
+    } catch (error) {
+      if (signal.reason === stoppedByCaller) this.#finish(nothing);
+      else this.#failure = signal.aborted ? signal.reason : error;
+    } finally {
+      this.#times.over(this.#failure === undefined);
+      this.#isOver = true;
+      this.#trimUnreadable();
+      this.#wake();
+    }
+  }
+
+  /** Nobody can come back to events of a failure, or to those that were not to be kept. */
+  #trimUnreadable(): void {
+    if (!this.#isOver || this.#readers > 0) return;
+    if (!this.#isKept || this.#failure !== undefined) this.log.trim(Infinity);
+  }
+
+  async #tell(event: GenerationEvent): Promise<void> {
+    this.#times.on(event);
+    for (const each of await wireEvents(event, this.spec.events)) this.log.append(each);
+    this.#wake();
+  }
+
+  #finish(result: Pick<GenerationResult, 'finishReason' | 'usage' | 'score'>): void {
+    const { finishReason: reason, usage, score } = result;
+    this.log.append(finishedEvent({ reason, usage }, score, this.#times.now()));
+  }
+
+  #wake(): void {
+    for (const waiter of [...this.#waiters]) waiter();
+  }
+
+  #news(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiters.delete(onNews);
+        signal.removeEventListener('abort', onAbort);
+      };
+      const onNews = (): void => {
+        leave();
+        resolve();
+      };
+      const onAbort = (): void => {
+        leave();
+        reject(signal.reason as Error);
+      };
+      this.#waiters.add(onNews);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+}
+
+/** The result of a generation that was cancelled before it began. */
+const nothing = {
+  finishReason: 'aborted',
+  usage: { promptTokens: 0, completionTokens: 0, promptImages: 0, images: 0, denoisingSteps: 0 },
+} as const;

@@ -1,0 +1,178 @@
+import { randomUUID } from 'node:crypto';
+
+import { EmuError } from '@emu/program';
+import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  Metadata,
+  ServerInterceptingCall,
+  ServerListenerBuilder,
+  status as grpcStatus,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+
+import { anonymous, checkScope, type Caller } from '../access/caller.js';
+import type { ServerMetrics } from '../observe/metrics.js';
+import { keepCallState, type CallState } from './call-state.js';
+import { callStatus, detailsKey } from './status.js';
+import { transportFailure } from './transport-failure.js';
+
+type Call = Parameters<ServerInterceptor>[1];
+type Status = Parameters<Call['sendStatus']>[0];
+
+/** What the guard asks of the server. */
+export interface Gate {
+  readonly metrics: ServerMetrics;
+  readonly log: Logger;
+  readonly maxRequestBytes: number;
+  /** Who calls. @throws EmuError UNAUTHENTICATED. */
+  identify(metadata: Metadata, call: Call): Caller;
+  /** @throws EmuError SERVER_DRAINING for a method that is not taken any more. */
+  checkOpen(method: string): void;
+}
+
+/** Services that anybody may ask: they tell nothing that is not public. */
+const publicServices = /^(grpc\.health\.|grpc\.reflection\.)/;
+
+/**
+ * Stands before every method: knows the caller, refuses before a message is read, gives every failure its details
+ * (those of grpc-js itself too), and counts, times and logs each call once.
+ */
+export function guard(gate: Gate): ServerInterceptor {
+  return (descriptor, call) => {
+    const method = descriptor.path.slice(1);
+    const watch = new CallWatch(gate, method, call);
+    return new ServerInterceptingCall(call, {
+      start(next) {
+        next(
+          new ServerListenerBuilder()
+            .withOnReceiveMetadata((metadata, pass) => {
+              const refusal = watch.admit(metadata);
+              if (refusal === undefined) pass(metadata);
+              else call.sendStatus(callStatus(refusal, watch.requestId));
+            })
+            .withOnCancel(() => {
+              watch.ended(grpcStatus.CANCELLED);
+            })
+            .build(),
+        );
+      },
+      sendMetadata(metadata, next) {
+        if (!publicServices.test(method)) metadata.set('x-request-id', watch.requestId);
+        next(metadata);
+      },
+    });
+  };
+}
+
+class CallWatch {
+  requestId: string = randomUUID();
+  readonly #gate: Gate;
+  readonly #method: string;
+  readonly #call: Call;
+  readonly #arrivedAt = performance.now();
+  #state: CallState | undefined;
+  #isOver = false;
+
+  constructor(gate: Gate, method: string, call: Call) {
+    this.#gate = gate;
+    this.#method = method;
+    this.#call = call;
+    // On the call itself: grpc-js ends calls for reasons of its own past all interceptors.
+    const send = call.sendStatus.bind(call);
+    call.sendStatus = (status) => {
+      const complete = this.#completed(status);
+      this.ended(complete.code);
+      send(complete);
+    };
+  }
+
+  /** Lets the call in, or says why not. */
+  admit(metadata: Metadata): EmuError | undefined {
+    const [given] = metadata.get('x-request-id');
+    if (typeof given === 'string' && /^[\w.:-]{1,64}$/.test(given)) this.requestId = given;
+    try {
+      const isPublic = publicServices.test(this.#method);
+      const caller = isPublic ? anonymous : this.#gate.identify(metadata, this.#call);
+      if (!isPublic) {
+        checkScope(caller, this.#method.split('/')[0] ?? '');
+        this.#gate.checkOpen(this.#method);
+      }
+      this.#state = this.#newState(metadata, caller);
+      keepCallState(metadata, this.#state);
+      return undefined;
+    } catch (error) {
+      return EmuError.from(error);
+    }
+  }
+
+  /** Counts the end of the call; only the first end counts. */
+  ended(code: grpcStatus): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { metrics, log } = this.#gate;
+    const method = this.#method;
+    const seconds = (performance.now() - this.#arrivedAt) / 1000;
+    metrics.requests.inc({ method, code: grpcStatus[code] });
+    metrics.requestDuration.observe({ method }, seconds);
+    const facts = this.#state?.facts ?? {};
+    if (!publicServices.test(method)) {
+      const line = { requestId: this.requestId, method, code: grpcStatus[code], seconds, ...facts };
+      (this.#state?.log ?? log)[code === grpcStatus.INTERNAL ? 'error' : 'info'](line, 'call');
+    }
+    const span = this.#state?.span;
+    span?.setAttributes({ 'rpc.grpc.status_code': code, ...facts });
+    if (code !== grpcStatus.OK) span?.setStatus({ code: SpanStatusCode.ERROR, message: grpcStatus[code] });
+    span?.end();
+  }
+
+  #newState(metadata: Metadata, caller: Caller): CallState {
+    const method = this.#method;
+    const [service = '', rpc = ''] = method.split('/');
+    const carrier = Object.fromEntries(
+      ['traceparent', 'tracestate'].flatMap((key) =>
+        metadata.get(key).map((value) => [key, value.toString()]),
+      ),
+    );
+    const span = trace.getTracer('@emu/grpc-server').startSpan(
+      method,
+      {
+        kind: SpanKind.SERVER,
+        attributes: {
+          'rpc.system': 'grpc',
+          'rpc.service': service,
+          'rpc.method': rpc,
+          'emu.request_id': this.requestId,
+        },
+      },
+      propagation.extract(context.active(), carrier),
+    );
+    const log = this.#gate.log.child({ caller: caller.name });
+    const reset = (): void => {
+      resetStream(this.#call);
+    };
+    const { requestId } = this;
+    return { requestId, method, caller, log, span, arrivedAt: this.#arrivedAt, reset, facts: {} };
+  }
+
+  #completed(status: Status): Status {
+    const { code, metadata, details } = status;
+    if (code === grpcStatus.OK || publicServices.test(this.#method)) return status;
+    if ((metadata?.get(detailsKey).length ?? 0) > 0) return status;
+    return callStatus(transportFailure(code, details, this.#gate.maxRequestBytes), this.requestId);
+  }
+}
+
+/**
+ * Ends the HTTP/2 stream under a call. grpc-js has no way to: a status waits behind everything written before it, and
+ * behind a reader that does not read that is for ever.
+ */
+function resetStream(call: object): void {
+  const stream: unknown = Reflect.get(call, 'stream');
+  if (typeof stream !== 'object' || stream === null) return;
+  const close: unknown = Reflect.get(stream, 'close');
+  if (typeof close === 'function') close.call(stream, cancelledByServer);
+}
+
+/** RST_STREAM with CANCEL (RFC 9113, section 7). */
+const cancelledByServer = 8;
