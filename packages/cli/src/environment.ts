@@ -31,6 +31,7 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     byDefault: 'beside the checkout',
   },
   { name: 'EMU_FUZZ_SECONDS', means: 'how long each fuzz test runs', byDefault: '5' },
+  { name: 'EMU_KILLS', means: 'how often the tests kill a training run', byDefault: '12' },
   { name: 'EMU_FUZZ_SEED', means: 'seed of the fuzz tests', byDefault: 'fixed' },
   { name: 'EMU_PYTHON', means: 'python with torch, a peer in benchmarks', byDefault: 'python3' },
   { name: 'EMU_LLAMA', means: 'folder with node-llama-cpp, a peer in benchmarks', byDefault: 'none' },

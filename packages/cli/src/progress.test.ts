@@ -2,7 +2,13 @@ import { Readable, Writable } from 'node:stream';
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import { bytesText, ProgressDisplay, type ProgressMode, type ProgressReport } from './progress.js';
+import {
+  bytesText,
+  ProgressDisplay,
+  progressText,
+  type ProgressMode,
+  type ProgressReport,
+} from './progress.js';
 import type { Terminal } from './terminal.js';
 
 /** What stderr gets when reports come, each after some milliseconds. */
@@ -55,6 +61,21 @@ describe('progress', () => {
       '{"type":"progress","phase":"load","completed":0,"total":10,"unit":"steps","etaSeconds":1.5}',
     );
     expect(shown('none', reports)).toBe('');
+  });
+
+  it('details stand between amounts and time, which grows to minutes and hours', () => {
+    const text = (etaSeconds: number): string =>
+      progressText({
+        phase: 'training',
+        completed: 3,
+        total: 9,
+        unit: 'steps',
+        etaSeconds,
+        detail: 'loss 2.5',
+      });
+    expect(text(119.2)).toBe('training 3 of 9 steps, loss 2.5, 120 s left');
+    expect(text(121)).toBe('training 3 of 9 steps, loss 2.5, 3 min left');
+    expect(text(9000)).toBe('training 3 of 9 steps, loss 2.5, 2.5 h left');
   });
 
   it('bytes are written with three digits', () => {

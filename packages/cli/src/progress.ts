@@ -11,6 +11,8 @@ export interface ProgressReport {
   readonly total: number;
   readonly unit: string;
   readonly etaSeconds?: number | undefined;
+  /** What else there is to know, such as the loss; after the amounts. */
+  readonly detail?: string;
 }
 
 const plainIntervalMs = 10_000;
@@ -73,11 +75,19 @@ function bar({ completed, total }: ProgressReport): string {
 }
 
 /** `loading weights 120 MB of 4.1 GB, 12 s left` */
-export function progressText({ phase, completed, total, unit, etaSeconds }: ProgressReport): string {
+export function progressText(report: ProgressReport): string {
+  const { phase, completed, total, unit, etaSeconds, detail } = report;
   const amounts =
     unit === 'bytes' ? `${bytesText(completed)} of ${bytesText(total)}` : `${completed} of ${total} ${unit}`;
-  const left = etaSeconds === undefined ? '' : `, ${Math.ceil(etaSeconds)} s left`;
-  return `${phase} ${amounts}${left}`;
+  const more = detail === undefined ? '' : `, ${detail}`;
+  const left = etaSeconds === undefined ? '' : `, ${timeText(etaSeconds)} left`;
+  return `${phase} ${amounts}${more}${left}`;
+}
+
+/** Whole seconds, minutes from two minutes on, hours from two hours on. */
+function timeText(seconds: number): string {
+  if (seconds < 120) return `${Math.ceil(seconds)} s`;
+  return seconds < 7200 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 /** Bytes in decimal units: `4.1 GB`. */

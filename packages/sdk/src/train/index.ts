@@ -32,3 +32,4 @@ export * from './trainer/index.js';
 export * from './recipe/index.js';
 export * from './plan/index.js';
 export { trainingStages } from './stages/index.js';
+export * from './run-folder/index.js';

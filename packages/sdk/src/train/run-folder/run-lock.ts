@@ -5,6 +5,8 @@ import { EmuError } from '@emu/program';
 
 import { writeError } from '../../weights/atomic-file.js';
 
+const lockFile = 'run.lock';
+
 /** Lets go of the lock. */
 export type Unlock = () => Promise<void>;
 
@@ -14,7 +16,7 @@ export type Unlock = () => Promise<void>;
  * @throws EmuError REQUEST_CONFLICT while another process holds it, INVALID_OPTION for a folder that cannot be written.
  */
 export async function lockFolder(folder: string): Promise<Unlock> {
-  const path = join(folder, 'run.lock');
+  const path = join(folder, lockFile);
   const content = `${process.pid} ${await startOf(process.pid)}\n`;
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
@@ -32,15 +34,26 @@ export async function lockFolder(folder: string): Promise<Unlock> {
 
 async function refuseIfAlive(path: string, own: string): Promise<void> {
   const content = await readFile(path, 'utf8').catch(() => '');
+  const holder = await aliveHolder(content);
+  if (content === own || holder !== undefined) throw held(path, content.split(' ')[0] ?? '');
+}
+
+/** The process that trains in a folder, or undefined. */
+export async function lockHolder(folder: string): Promise<number | undefined> {
+  return aliveHolder(await readFile(join(folder, lockFile), 'utf8').catch(() => ''));
+}
+
+/** The process that wrote a lock, if it is alive. */
+async function aliveHolder(content: string): Promise<number | undefined> {
   const [pid = '', start] = content.trim().split(' ');
-  if (content === own) throw held(path, pid);
-  if (!/^\d+$/.test(pid)) return;
+  if (!/^\d+$/.test(pid)) return undefined;
   try {
     process.kill(Number(pid), 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return;
+    // Alive, but another user's.
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return undefined;
   }
-  if (start === (await startOf(Number(pid)))) throw held(path, pid);
+  return start === (await startOf(Number(pid))) ? Number(pid) : undefined;
 }
 
 /** Something that two processes of one number differ in: the start time, where the system tells it. */

@@ -1,0 +1,2 @@
+export { findRuns, readRunStatus } from './run-status.js';
+export type { RunStatus } from './run-status.js';
