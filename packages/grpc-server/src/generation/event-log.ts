@@ -76,7 +76,7 @@ export class EventLog {
 
   /** Forgets events up to a number. */
   trim(sequence: number): void {
-    while ((this.#slots[0]?.sequence ?? Infinity) <= sequence) this.#dropFirst();
+    while (this.#slots[0] !== undefined && this.#slots[0].sequence <= sequence) this.#dropFirst();
   }
 
   #freeze(slot: Slot): Uint8Array {
