@@ -56,6 +56,10 @@ struct GemmOperands {
   const float* residual;  // [rows, outputs] or null
   ActivationKind activation;
   float* out;  // [rows, outputs]
+  // When set, row m of the product is row place(place_source, m) of out, for products without bias,
+  // activation and residual.
+  int64_t (*place)(const void* source, int64_t row);
+  const void* place_source;
 };
 
 struct GemmKernels {

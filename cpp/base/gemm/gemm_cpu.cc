@@ -324,6 +324,11 @@ struct Multiplication {
     return line;
   }
 
+  float* OutRow(int64_t row) const {
+    return operands.out +
+           (operands.place == nullptr ? row : operands.place(operands.place_source, row)) * shape.outputs;
+  }
+
   void Tile(Rows rows, int64_t panel, int64_t block, const float* a, const float* b) const {
     const int64_t steps = Steps(End(block) - Begin(block));
     const int64_t column = panel * kPanelRows;
@@ -331,18 +336,17 @@ struct Multiplication {
     const int64_t count = rows.end - rows.begin;
     const TileFunction tile = operands.left.columns != nullptr ? TileOf<Product, ByWords>(count, columns)
                                                                : TileOf<Product, ByRows>(count, columns);
-    float* c = operands.out + rows.begin * shape.outputs + column;
-    if (columns % kLanes == 0) {
-      tile(a, b, steps, block == 0, c, shape.outputs);
+    if (columns % kLanes == 0 && operands.place == nullptr) {
+      tile(a, b, steps, block == 0, OutRow(rows.begin) + column, shape.outputs);
     } else {
       float padded[kTileRows * kPanelRows] = {};
       const size_t bytes = static_cast<size_t>(columns) * 4;
       for (int64_t row = 0; row < count && block > 0; ++row) {
-        std::memcpy(padded + row * kPanelRows, c + row * shape.outputs, bytes);
+        std::memcpy(padded + row * kPanelRows, OutRow(rows.begin + row) + column, bytes);
       }
       tile(a, b, steps, block == 0, padded, kPanelRows);
       for (int64_t row = 0; row < count; ++row) {
-        std::memcpy(c + row * shape.outputs, padded + row * kPanelRows, bytes);
+        std::memcpy(OutRow(rows.begin + row) + column, padded + row * kPanelRows, bytes);
       }
     }
     if (block + 1 == blocks) FinishTile(shape, operands, rows, {column, column + columns});

@@ -32,65 +32,102 @@ Status ReadShape(const CallTypes& call, ConvolutionShape* shape) {
   return call.CheckOutput(PictureType(shape->batch, shape->height, shape->width, shape->channels));
 }
 
-// At stride 1: the convolution of dy with the flipped kernel.
-ConvolutionShape Flipped(const ConvolutionShape& shape) {
-  ConvolutionShape flipped = shape;
+// A limit for programs from outside, far above any model's: a part costs some planning.
+constexpr int64_t kMostParts = 4096;
+
+// The pixels of the picture whose rows and columns leave the same rest modulo the stride. They meet the same
+// places of the kernel, so their gradient is the convolution of dy, at stride 1, with the flipped kernel of
+// those places.
+struct Part {
+  int64_t first_y, first_x;  // of these pixels
+  int64_t first_i, first_j;  // of the places, which are a stride apart
+  ConvolutionShape flipped;
+  GemmShape product;
+  GemmSplit split;
+  int64_t packed;      // where its kernel lies in shared scratch
+  int64_t first_task;  // of the product
+};
+
+// How many of `size` numbers from 0 on are `first` plus a multiple of `step`.
+int64_t CountFrom(int64_t first, int64_t size, int64_t step) {
+  return first < size ? (size - first + step - 1) / step : 0;
+}
+
+Part PartAt(const ConvolutionShape& shape, int64_t y, int64_t x, DType weight) {
+  const int64_t stride = shape.stride;
+  Part part = {};
+  part.first_y = y;
+  part.first_x = x;
+  part.first_i = (y + shape.top) % stride;
+  part.first_j = (x + shape.left) % stride;
+  ConvolutionShape& flipped = part.flipped;
+  flipped.batch = shape.batch;
   flipped.height = shape.out_height;
   flipped.width = shape.out_width;
   flipped.channels = shape.outputs;
   flipped.outputs = shape.channels;
-  flipped.top = shape.kernel_height - 1 - shape.top;
-  flipped.left = shape.kernel_width - 1 - shape.left;
-  flipped.out_height = shape.height;
-  flipped.out_width = shape.width;
-  return flipped;
+  flipped.kernel_height = CountFrom(part.first_i, shape.kernel_height, stride);
+  flipped.kernel_width = CountFrom(part.first_j, shape.kernel_width, stride);
+  flipped.stride = 1;
+  flipped.top = flipped.kernel_height - 1 - (y + shape.top) / stride;
+  flipped.left = flipped.kernel_width - 1 - (x + shape.left) / stride;
+  flipped.out_height = CountFrom(y, shape.height, stride);
+  flipped.out_width = CountFrom(x, shape.width, stride);
+  part.product = {flipped.pixels(), flipped.outputs, flipped.patch(), weight};
+  return part;
 }
 
-// The piece of what pixel `pixel` of the picture meets in dy, in the order (flipped kh, flipped kw, O).
-const float* MetPiece(const void* source, int64_t pixel, int64_t begin, int64_t end, int64_t* stop) {
-  const PatchSource& met = *static_cast<const PatchSource*>(source);
-  const ConvolutionShape& shape = *met.shape;
-  const int64_t place = begin / shape.outputs, from = begin - place * shape.outputs;
-  *stop = std::min(end, (place + 1) * shape.outputs);
-  const int64_t line = pixel / shape.width, image = line / shape.height;
-  const int64_t row = place / shape.kernel_width;
-  const int64_t y = line - image * shape.height + shape.top - (shape.kernel_height - 1 - row);
-  const int64_t x =
-      pixel - line * shape.width + shape.left - (shape.kernel_width - 1 - (place - row * shape.kernel_width));
-  if (y < 0 || x < 0 || y % shape.stride != 0 || x % shape.stride != 0) return nullptr;
-  const int64_t out_y = y / shape.stride, out_x = x / shape.stride;
-  if (out_y >= shape.out_height || out_x >= shape.out_width) return nullptr;
-  return met.x + ((image * shape.out_height + out_y) * shape.out_width + out_x) * shape.outputs + from;
+// Where a part's rows lie among the pixels of the picture. The form of GemmOperands::place.
+struct PartPlaces {
+  const ConvolutionShape* shape;
+  const Part* part;
+};
+
+int64_t PixelOf(const void* source, int64_t row) {
+  const PartPlaces& places = *static_cast<const PartPlaces*>(source);
+  const ConvolutionShape& shape = *places.shape;
+  const ConvolutionShape& flipped = places.part->flipped;
+  const int64_t line = row / flipped.out_width, image = line / flipped.out_height;
+  const int64_t y = (line - image * flipped.out_height) * shape.stride + places.part->first_y;
+  const int64_t x = (row - line * flipped.out_width) * shape.stride + places.part->first_x;
+  return (image * shape.height + y) * shape.width + x;
 }
 
-// Row `channel` of the flipped kernel, in the order (kh, kw, O).
+// Row `channel` of a part's kernel, in the order (flipped kh, flipped kw, O).
 template <class Element>
-void FlippedRow(const ConvolutionShape& shape, const Element* weight, int64_t channel, Element* row) {
+void FlippedRow(const ConvolutionShape& shape, const Part& part, const Element* weight, int64_t channel,
+                Element* row) {
   const int64_t area = shape.kernel_height * shape.kernel_width;
   for (int64_t o = 0; o < shape.outputs; ++o) {
     const Element* kernel = weight + (o * shape.channels + channel) * area;
-    for (int64_t place = 0; place < area; ++place) {
-      row[(area - 1 - place) * shape.outputs + o] = kernel[place];
+    Element* to = row + o;
+    for (int64_t i = part.flipped.kernel_height - 1; i >= 0; --i) {
+      for (int64_t j = part.flipped.kernel_width - 1; j >= 0; --j, to += shape.outputs) {
+        *to =
+            kernel[(part.first_i + i * shape.stride) * shape.kernel_width + part.first_j + j * shape.stride];
+      }
     }
   }
 }
 
-void PackFlipped(Isa isa, DType dtype, const ConvolutionShape& shape, const void* weight, int64_t panel,
+void PackFlipped(Isa isa, const ConvolutionShape& shape, const Part& part, const void* weight, int64_t panel,
                  char* rows, char* packed) {
   const PackKernels& kernels = pack_kernels_for(isa);
-  const int64_t width = shape.kernel_height * shape.kernel_width * shape.outputs;
-  const int64_t row_bytes = width * BytesPerElement(dtype);
+  const DType dtype = part.product.weight;
+  const int64_t width = part.product.width, row_bytes = width * BytesPerElement(dtype);
   const int64_t first = panel * kernels.panel_rows;
   const int valid = static_cast<int>(std::min<int64_t>(kernels.panel_rows, shape.channels - first));
   for (int row = 0; row < valid; ++row) {
     char* to = rows + row * row_bytes;
     if (dtype == DType::kBf16) {
-      FlippedRow(shape, static_cast<const uint16_t*>(weight), first + row, reinterpret_cast<uint16_t*>(to));
+      FlippedRow(shape, part, static_cast<const uint16_t*>(weight), first + row,
+                 reinterpret_cast<uint16_t*>(to));
     } else {
-      FlippedRow(shape, static_cast<const uint32_t*>(weight), first + row, reinterpret_cast<uint32_t*>(to));
+      FlippedRow(shape, part, static_cast<const uint32_t*>(weight), first + row,
+                 reinterpret_cast<uint32_t*>(to));
     }
   }
-  kernels.pack_panel(dtype, rows, valid, width, packed + panel * PanelBytes(isa, dtype, width));
+  kernels.pack_panel(dtype, rows, valid, width, packed + part.packed + panel * PanelBytes(isa, dtype, width));
 }
 
 }  // namespace
@@ -99,28 +136,63 @@ Status PlanConvolutionGradientInput(const CallTypes& call, CallPlan* plan) {
   ConvolutionShape shape = {};
   EMU_RETURN_IF_ERROR(ReadShape(call, &shape));
   const Isa isa = call.isa;
-  const ConvolutionShape flipped = Flipped(shape);
-  const GemmShape product = {shape.batch * shape.height * shape.width, shape.channels,
-                             shape.kernel_height * shape.kernel_width * shape.outputs, call.inputs[1]->dtype};
-  const GemmSplit split = SplitGemm(isa, product, call.threads);
-  const int64_t row_bytes = product.width * BytesPerElement(product.weight);
-  plan->phase_tasks = {PanelCount(isa, product.outputs), split.tasks()};
-  plan->shared_scratch_bytes = PackedBytes(isa, product.weight, product.outputs, product.width);
-  plan->thread_scratch_bytes = std::max(split.scratch_bytes, pack_kernels_for(isa).panel_rows * row_bytes);
+  const DType weight = call.inputs[1]->dtype;
+  const int64_t panels = PanelCount(isa, shape.channels);
+  std::vector<Part> parts;
+  int64_t tasks = 0;
+  for (int64_t y = 0; y < std::min(shape.stride, shape.height); ++y) {
+    for (int64_t x = 0; x < std::min(shape.stride, shape.width); ++x) {
+      Part part = PartAt(shape, y, x, weight);
+      if (part.product.width == 0) continue;  // meets no place of the kernel: stays zero
+      part.split = SplitGemm(isa, part.product, call.threads);
+      part.packed = plan->shared_scratch_bytes;
+      part.first_task = tasks;
+      tasks += part.split.tasks();
+      plan->shared_scratch_bytes += PackedBytes(isa, weight, shape.channels, part.product.width);
+      const int64_t row_bytes = part.product.width * BytesPerElement(weight);
+      plan->thread_scratch_bytes = std::max({plan->thread_scratch_bytes, part.split.scratch_bytes,
+                                             pack_kernels_for(isa).panel_rows * row_bytes});
+      parts.push_back(part);
+      if (static_cast<int64_t>(parts.size()) > kMostParts) {
+        return RefuseOption(
+            call, "stride", std::to_string(shape.stride),
+            "one for which at most " + std::to_string(kMostParts) + " places of the kernel are told apart");
+      }
+    }
+  }
+  const int64_t packings = panels * static_cast<int64_t>(parts.size());
+  const int64_t elements = shape.batch * shape.height * shape.width * shape.channels;
+  const int64_t all_parts = std::min(shape.stride, shape.height) * std::min(shape.stride, shape.width);
+  const bool fills = static_cast<int64_t>(parts.size()) < all_parts;
+  const RowSplit zeros = fills ? SplitFloats(elements, 1, call.threads) : RowSplit{1, 0};
+  plan->phase_tasks = {packings + zeros.tasks, tasks};
   plan->run = [=](const TaskContext& task) {
-    if (task.phase == 0) {
-      PackFlipped(isa, product.weight, shape, task.inputs[1], task.task,
-                  static_cast<char*>(task.thread_scratch), static_cast<char*>(task.shared_scratch));
+    char* packed = static_cast<char*>(task.shared_scratch);
+    if (task.phase == 0 && task.task >= packings) {
+      const Rows part = zeros.rows(task.task - packings, elements);
+      std::fill(task.out() + part.begin, task.out() + part.end, 0.0f);
       return;
     }
-    const bool simple = shape.stride == 1;
-    const PatchSource met = {task.in(0), simple ? &flipped : &shape};
+    if (task.phase == 0) {
+      PackFlipped(isa, shape, parts[static_cast<size_t>(task.task / panels)], task.inputs[1],
+                  task.task % panels, static_cast<char*>(task.thread_scratch), packed);
+      return;
+    }
+    size_t at = 0;
+    while (task.task >= parts[at].first_task + parts[at].split.tasks()) ++at;
+    const Part& part = parts[at];
+    const PatchSource met = {task.in(0), &part.flipped};
+    const PartPlaces places = {&shape, &part};
     GemmOperands operands = {};
-    operands.left.rows = {simple ? PatchPiece : MetPiece, &met};
-    operands.packed = task.shared_scratch;
+    operands.left.rows = {PatchPiece, &met};
+    operands.packed = packed + part.packed;
     operands.activation = ActivationKind::kNone;
     operands.out = task.out();
-    RunGemmTask(isa, product, split, operands, task.task, task.thread_scratch);
+    if (shape.stride > 1) {
+      operands.place = PixelOf;
+      operands.place_source = &places;
+    }
+    RunGemmTask(isa, part.product, part.split, operands, task.task - part.first_task, task.thread_scratch);
   };
   return {};
 }

@@ -7,9 +7,9 @@
 // picture. With a bf16 weight dy is rounded to bf16 first; products accumulate in f32 in descending order of
 // (kh, kw) and ascending order of O.
 //
-// An implicit matrix product: at stride 1 the convolution of dy with the flipped kernel. A first phase packs
-// that kernel into shared scratch. At larger strides the places that meet no pixel of dy are multiplied as
-// zeros.
+// Implicit matrix products: at stride 1 the convolution of dy with the flipped kernel; at larger strides one
+// such convolution for each rest of the pixels' places modulo the stride, with the places of the kernel that
+// they meet. A first phase packs the flipped kernels into shared scratch.
 #pragma once
 
 #include "base/op.h"
