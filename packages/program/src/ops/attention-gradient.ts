@@ -1,7 +1,7 @@
 import { numberAttribute, type OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
-import { checkedAttention, type AttentionOptions, type AttentionSide } from './attention.js';
+import { checkedAttention, type AttentionOptions, type AttentionSide } from './attention-call.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
 import { visibleKeys } from './visible-keys.js';

@@ -1,30 +1,12 @@
-import {
-  integerAttribute,
-  numberAttribute,
-  refuseAttribute,
-  refuseShape,
-  type InputTypes,
-  type OpDefinition,
-} from '../op.js';
-import type { Attributes } from '../program.js';
+import { numberAttribute, type InputTypes, type OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
+import { checkedAttention, type AttentionOptions, type AttentionSide } from './attention-call.js';
 import { inputSignature, type BoundSides } from './signature.js';
 import { attendRow } from './softmax-rows.js';
 import { floats, present } from './tensor-access.js';
 import { visibleKeys } from './visible-keys.js';
 import { attentionGradient } from './attention-gradient.js';
-
-export interface AttentionOptions {
-  /** Factor on q·k, usually 1/sqrt(K). */
-  readonly scale: number;
-  /** Query t sees keys s <= t + S - T, so the last query sees every key. */
-  readonly causal?: boolean;
-  /** f32[H,T,S], added to the scores of every batch element; T5's relative positions. */
-  readonly bias?: Value | null;
-  /** i32[B,T]: query t sees no key before firstKey[b,t], so that sequences can be packed into one. In 0..S. */
-  readonly firstKey?: Value | null;
-}
 
 /**
  * softmax(scale · q·k + bias) · v (Vaswani et al. 2017), with grouped key heads: query head h reads key head
@@ -40,29 +22,11 @@ export function attention(q: Value, k: Value, v: Value, options: AttentionOption
 }
 
 const signature = ['q f32[B,T,H,K]', 'k f32[B,S,G,K]', 'v f32[B,S,G,K]', 'bias? f32[H,T,S]'] as const;
-export type AttentionSide = 'B' | 'T' | 'S' | 'H' | 'G' | 'K';
 const bindUnpacked = inputSignature<AttentionSide>('attention', ...signature);
 const bindPacked = inputSignature<AttentionSide>('attention', ...signature, 'firstKey? i32[B,T]');
 // Input 4 may be left out altogether: a program without packed sequences has four.
 const bind = (inputs: InputTypes): BoundSides<AttentionSide> =>
   inputs.length === signature.length ? bindUnpacked(inputs) : bindPacked(inputs);
-
-/** The sides of a call of attention or its gradient, with what the types alone do not say checked. */
-export function checkedAttention(
-  op: string,
-  attributes: Attributes,
-  bindInputs: (inputs: InputTypes) => BoundSides<AttentionSide>,
-  inputs: InputTypes,
-): BoundSides<AttentionSide> {
-  numberAttribute(op, attributes, 'scale');
-  const causal = integerAttribute(op, attributes, 'causal', 0);
-  if (causal > 1) refuseAttribute(op, 'causal', causal, '0 or 1');
-  const sides = bindInputs(inputs);
-  const { H, G } = sides;
-  if (G === 0 || H % G !== 0)
-    refuseShape(op, `${H} query heads are not a multiple of ${G} key heads`, inputs);
-  return sides;
-}
 
 export const attentionOp: OpDefinition = {
   name: 'attention',

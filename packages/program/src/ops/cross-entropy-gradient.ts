@@ -1,7 +1,7 @@
 import type { OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
-import { ignoredTarget } from './cross-entropy.js';
+import { ignoredTarget } from './ignored-target.js';
 import { inputSignature } from './signature.js';
 import { logSumExp } from './softmax-rows.js';
 import { checkedIndex, floats, indices, present } from './tensor-access.js';

@@ -1,13 +1,11 @@
 import type { OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
+import { ignoredTarget } from './ignored-target.js';
 import { inputSignature } from './signature.js';
 import { logSumExp } from './softmax-rows.js';
 import { checkedIndex, floats, indices, present } from './tensor-access.js';
 import { crossEntropyGradient } from './cross-entropy-gradient.js';
-
-/** The target of a row that does not count, as in PyTorch. */
-export const ignoredTarget = -100;
 
 /**
  * log(sum(exp(logits))) - logits[target] for every row; 0 where the target is -100.

@@ -2,9 +2,8 @@ import { integerAttribute, type OpDefinition } from '../op.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { activationDerivative } from './activation-kind.js';
-import { checkedGroups, type GroupNormOptions } from './group-norm.js';
 import type { NormGradients } from './layer-norm-gradient.js';
-import { epsilonAttribute } from './rms-norm.js';
+import { checkedGroups, epsilonAttribute, type GroupNormOptions } from './norm-options.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
 

@@ -1,18 +1,11 @@
-import { integerAttribute, refuseShape, type InputTypes, type OpDefinition } from '../op.js';
-import type { Attributes } from '../program.js';
+import { integerAttribute, type OpDefinition } from '../op.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import { activationFunction, type ActivationKind } from './activation-kind.js';
-import { epsilonAttribute, type NormOptions } from './rms-norm.js';
+import { checkedGroups, epsilonAttribute, type GroupNormOptions } from './norm-options.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
 import { groupNormGradient } from './group-norm-gradient.js';
-
-export interface GroupNormOptions extends NormOptions {
-  readonly groups: number;
-  /** Applied to the normalised result. */
-  readonly activation?: ActivationKind;
-}
 
 /**
  * act((x - mean) / sqrt(variance + epsilon) · weight + bias), channels last, with mean and biased variance over all
@@ -26,18 +19,6 @@ export function groupNorm(x: Value, weight: Value, bias: Value, options: GroupNo
 }
 
 const bind = inputSignature<'B' | 'C'>('groupNorm', 'x f32[B,...,C]', 'weight f32[C]', 'bias f32[C]');
-
-/** Refuses a number of groups that does not divide the channels. */
-export function checkedGroups(
-  op: string,
-  attributes: Attributes,
-  channels: number,
-  inputs: InputTypes,
-): void {
-  const groups = integerAttribute(op, attributes, 'groups', 1);
-  if (channels % groups !== 0)
-    refuseShape(op, `groups ${groups} does not divide ${channels} channels`, inputs);
-}
 
 export const groupNormOp: OpDefinition = {
   name: 'groupNorm',

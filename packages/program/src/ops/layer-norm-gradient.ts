@@ -1,7 +1,7 @@
 import type { OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
-import { epsilonAttribute, type NormOptions } from './rms-norm.js';
+import { epsilonAttribute, type NormOptions } from './norm-options.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
 

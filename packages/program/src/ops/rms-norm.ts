@@ -1,22 +1,10 @@
-import { numberAttribute, refuseAttribute, type OpDefinition } from '../op.js';
-import type { Attributes } from '../program.js';
+import type { OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
+import { epsilonAttribute, type NormOptions } from './norm-options.js';
 import { inputSignature } from './signature.js';
 import { floats, present } from './tensor-access.js';
 import { rmsNormGradient } from './rms-norm-gradient.js';
-
-export interface NormOptions {
-  /** Added to the mean square (or the variance) before the root. */
-  readonly epsilon: number;
-}
-
-/** The `epsilon` attribute of a normalisation: finite and not negative. */
-export function epsilonAttribute(op: string, attributes: Attributes): number {
-  const epsilon = numberAttribute(op, attributes, 'epsilon');
-  if (epsilon < 0) refuseAttribute(op, 'epsilon', epsilon, 'a number of at least 0');
-  return epsilon;
-}
 
 /**
  * x / sqrt(mean(x²) + epsilon) · weight over the last axis (Zhang and Sennrich 2019).

@@ -1,4 +1,5 @@
-import { attention, type AttentionOptions } from '../../ops/attention.js';
+import type { AttentionOptions } from '../../ops/attention-call.js';
+import { attention } from '../../ops/attention.js';
 import { attentionGradient } from '../../ops/attention-gradient.js';
 import { cachePageCopy } from '../../ops/cache-page-copy.js';
 import { cacheWrite } from '../../ops/cache-write.js';

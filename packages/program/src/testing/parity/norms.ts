@@ -1,7 +1,8 @@
 import { crossEntropyGradient } from '../../ops/cross-entropy-gradient.js';
-import { crossEntropy, ignoredTarget } from '../../ops/cross-entropy.js';
+import { crossEntropy } from '../../ops/cross-entropy.js';
 import { groupNormGradient } from '../../ops/group-norm-gradient.js';
 import { groupNorm } from '../../ops/group-norm.js';
+import { ignoredTarget } from '../../ops/ignored-target.js';
 import { layerNormGradient } from '../../ops/layer-norm-gradient.js';
 import { layerNorm } from '../../ops/layer-norm.js';
 import { logSoftmaxGradient } from '../../ops/log-softmax-gradient.js';
