@@ -51,7 +51,9 @@ export function picturesRecord(
 }
 
 function eventRecord(wallTime: number, step: number, content: Uint8Array): Uint8Array {
-  return record(joined([doubleField(1, wallTime), varintField(2, step), content]));
+  // Zeros are not written, as proto3 has it.
+  const stepField = step === 0 ? new Uint8Array() : varintField(2, step);
+  return record(joined([doubleField(1, wallTime), stepField, content]));
 }
 
 function record(data: Uint8Array): Uint8Array {
