@@ -1,7 +1,7 @@
 // Writes the text that the tokenizer of the tiny model is trained on: sentences of the drawn world, and the fixed words
 // of the prompts that captions, questions and conversations are asked with.
 //   node tools/drawn-corpus.mjs > corpus.txt        (needs the packages to be built)
-//   node tools/train-tokenizer.mjs --pieces 1200 --to models/tokenizer-drawn/tokenizer.json corpus.txt models/tokenizer/corpus.txt
+//   node tools/train-tokenizer.mjs --pieces 1000 --to models/tokenizer-drawn/tokenizer.json corpus.txt models/tokenizer/corpus.txt
 import { drawnWorld } from '@emu/data';
 
 const samples = 20_000;

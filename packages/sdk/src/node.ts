@@ -9,6 +9,7 @@ import {
   integerIn,
   numberAbove,
   oneOf,
+  text,
   type OptionRules,
 } from './generate/option-checks.js';
 import type { MediaReader } from './generate/prompt.js';
@@ -32,6 +33,8 @@ export interface PretrainedOptions extends EmuOptions {
   readonly backend?: Backend;
   /** Which model to take from a folder that has both; the pretrained one by default. */
   readonly variant?: 'pretrain' | 'instruct';
+  /** Folder of adapters in peft's layout, such as instruction tuning writes; the model then chats. */
+  readonly adapter?: string;
   /** Adapter scale of an instruction-tuned checkpoint; 16 by default. */
   readonly loraAlpha?: number;
 }
@@ -43,6 +46,7 @@ const pretrainedRules = {
   device: oneOf(...devices),
   backend: { describe: 'a Backend', accepts: anObject },
   variant: oneOf('pretrain', 'instruct'),
+  adapter: text,
   loraAlpha: numberAbove(0, 1e6),
   dtype: oneOf('auto', 'f32', 'bf16'),
   threads: integerIn(1, 256),
@@ -73,11 +77,12 @@ export class Emu extends PortableEmu {
   static async fromPretrained(path: string, options: PretrainedOptions = {}): Promise<Emu> {
     checkOptions('fromPretrained', options, pretrainedRules);
     options.signal?.throwIfAborted();
-    const { device = 'cpu', variant, loraAlpha, logger } = options;
+    const { device = 'cpu', variant, loraAlpha, adapter, logger } = options;
     const backend = options.backend ?? backendOf(device);
     const files = await readModelFiles(path, {
       ...(variant && { variant }),
       ...(loraAlpha !== undefined && { loraAlpha }),
+      ...(adapter !== undefined && { adapter }),
     });
     logger?.info('model found', { path, parts: Object.keys(files.checkpoints) });
     return this.open(files, backend, mediaReader, options);

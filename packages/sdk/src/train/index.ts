@@ -33,3 +33,4 @@ export * from './recipe/index.js';
 export * from './plan/index.js';
 export { trainingStages } from './stages/index.js';
 export * from './run-folder/index.js';
+export { mergeAdapter, type MergeOptions } from './lora/merge-adapter.js';

@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 
 import type { EmuConfig, MultimodalConfig } from '../models/config.js';
+import { openAdapter, withAdapter } from './adapter.js';
 import { canonicalEncoder, type EncoderTensors } from './canonical-names.js';
 import { corrupt, notFound, type FilePlace } from './checkpoint-error.js';
 import { inconsistent } from './config-schema.js';
@@ -41,6 +42,8 @@ export interface OpenModelOptions {
   readonly variant?: 'pretrain' | 'instruct';
   /** Adapter scale; a state dict does not hold it. 16 by default, as in the authors' code. */
   readonly loraAlpha?: number;
+  /** Folder of adapters in peft's layout to put on the model. */
+  readonly adapter?: string;
 }
 
 interface Located {
@@ -242,6 +245,12 @@ async function openConverted(path: string, options: OpenModelOptions): Promise<M
  * Source: Emu1/models/pipeline.py `from_pretrained`, Emu1/inference.py.
  */
 export async function openModelFolder(path: string, options: OpenModelOptions = {}): Promise<ModelFolder> {
+  const { adapter, ...plain } = options;
+  const folder = await openPlainFolder(path, plain);
+  return adapter === undefined ? folder : withAdapter(folder, await openAdapter(adapter));
+}
+
+async function openPlainFolder(path: string, options: OpenModelOptions): Promise<ModelFolder> {
   if (await isConverted(path)) return openConverted(path, options);
   const { base, multimodal: weights } = await locate(path, options, { reader: 'weights', path });
   const file: TensorFile = await openTensorFile(weights);

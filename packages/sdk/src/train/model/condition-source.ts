@@ -52,10 +52,10 @@ export class ConditionSource {
     this.#mostKept = Math.floor(keptBytes / (4 * this.#engine.rowsPerImage * this.#engine.width));
   }
 
-  /** Opens the model of a folder, in f32. Dispose it when done. */
-  static async open(folder: string, keptBytes: number): Promise<ConditionSource> {
+  /** Opens the model of a folder. Dispose it when done. */
+  static async open(folder: string, dtype: 'f32' | 'bf16', keptBytes: number): Promise<ConditionSource> {
     const files = await readModelFiles(folder);
-    return new ConditionSource(await LoadedModel.open(files, backendOf('cpu'), { dtype: 'f32' }), keptBytes);
+    return new ConditionSource(await LoadedModel.open(files, backendOf('cpu'), { dtype }), keptBytes);
   }
 
   /** The condition without any prompt, f32[N,D]. */

@@ -29,6 +29,8 @@ export interface WriteTrainedOptions {
   readonly dtype: WeightDType;
   /** Sizes that changed in training, such as the VAE's scaling factor; those of the source by default. */
   readonly config?: EmuConfig;
+  /** The tokenizer's files; those of the source by default. */
+  readonly tokenizerFiles?: readonly TextFile[];
 }
 
 /**
@@ -40,7 +42,7 @@ export async function writeTrainedModel(
   source: ModelSource,
   weights: TrainedWeights,
   folder: string,
-  { dtype, config = source.config }: WriteTrainedOptions,
+  { dtype, config = source.config, tokenizerFiles }: WriteTrainedOptions,
 ): Promise<void> {
   const trained = new Set(weights.parameters.filter(({ trainable }) => trainable).map(({ name }) => name));
   const tensors = new Map<ComponentName, TensorToWrite[]>();
@@ -57,7 +59,7 @@ export async function writeTrainedModel(
   const files = planned.flatMap((component) => component.files);
   const texts = [
     ...planned.flatMap(({ index }) => (index ? [jsonText(index.path, index.json)] : [])),
-    ...folderTexts(source, config, dtype),
+    ...folderTexts(source, config, dtype, tokenizerFiles),
   ];
   const paths = [...files, ...texts].map(({ path }) => path);
   const record = await ConvertRecord.open(folder, JSON.stringify({ trained: paths }), paths);
@@ -89,7 +91,12 @@ async function tensorToWrite(
 }
 
 /** All files other than weights, `config.json` last: it is what makes the folder a model. */
-function folderTexts(source: ModelSource, config: EmuConfig, dtype: WeightDType): readonly TextFile[] {
+function folderTexts(
+  source: ModelSource,
+  config: EmuConfig,
+  dtype: WeightDType,
+  tokenizerFiles: readonly TextFile[] | undefined,
+): readonly TextFile[] {
   const { visual, causalTransformer, llama, visualDecoder } = config;
   const { files = [], ids = {} } = source.stageTokenizer ?? {};
   const side = visual.imageSize;
@@ -111,7 +118,7 @@ function folderTexts(source: ModelSource, config: EmuConfig, dtype: WeightDType)
           }),
         ];
   return [
-    ...files,
+    ...(tokenizerFiles ?? files),
     ...decoder,
     jsonText('preprocessor_config.json', { ...pictureNormalisation, size: { height: side, width: side } }),
     jsonText('generation_config.json', { ...generationDefaults, ...source.folder?.generation, ...ids }),

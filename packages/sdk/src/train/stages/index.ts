@@ -1,5 +1,6 @@
 import type { StageDefinition } from '../stage.js';
 import { contrastiveStage } from './contrastive.js';
+import { instructStage } from './instruct.js';
 import { unetStage } from './unet.js';
 import { unifiedStage } from './unified.js';
 import { vaeStage } from './vae.js';
@@ -10,4 +11,5 @@ export const trainingStages: readonly StageDefinition[] = [
   unifiedStage,
   vaeStage,
   unetStage,
+  instructStage,
 ];

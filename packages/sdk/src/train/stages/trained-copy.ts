@@ -14,8 +14,7 @@ export async function withTrainedCopy<T>(
   { weights, signal }: SampleContext,
   use: (emu: Emu) => Promise<T>,
 ): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'emu-samples-'));
-  try {
+  return inTemporaryFolder(async (folder) => {
     await save(weights, folder);
     const emu = await Emu.fromPretrained(folder, { dtype: 'f32', ...(signal && { signal }) });
     try {
@@ -23,6 +22,14 @@ export async function withTrainedCopy<T>(
     } finally {
       await emu.dispose();
     }
+  });
+}
+
+/** A folder that is there as long as `use` runs. */
+export async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'emu-samples-'));
+  try {
+    return await use(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -127,7 +127,11 @@ async function openFrozen(
     width: vae.sampleSize,
   };
   const encoder = await FrozenProgram.open(vaeEncodeProgram(vae, shape), (name) => source.initial(name));
-  const conditions = await ConditionSource.open(folder, recipe.condition_cache_mb * 2 ** 20);
+  const conditions = await ConditionSource.open(
+    folder,
+    recipePrecision(recipe).matrices,
+    recipe.condition_cache_mb * 2 ** 20,
+  );
   const scheduler = source.folder?.visualDecoder?.scheduler ?? stableDiffusionScheduler;
   return { encoder, conditions, alphas: alphasCumprod(parseSchedulerConfig(scheduler)) };
 }
