@@ -11,3 +11,12 @@ export {
 } from './metrics/vqa-accuracy.js';
 export { attributeCounts, attributeF1, type AttributeCounts } from './metrics/attribute-f1.js';
 export { parseCaption, type ClaimedObject, type ParsedCaption } from './metrics/caption-parser.js';
+export {
+  findObject,
+  judgePicture,
+  showsExactly,
+  showsRelation,
+  type JudgedObject,
+  type JudgedPicture,
+  type Wanted,
+} from './judge/judge.js';
