@@ -8,6 +8,7 @@ import { addJobs } from './commands/jobs.js';
 import { addModel } from './commands/model.js';
 import { addPictures } from './commands/pictures.js';
 import { addScoring } from './commands/scoring.js';
+import { addServe } from './commands/serve.js';
 import { addSpeed } from './commands/speed.js';
 import { addTrain } from './commands/train.js';
 import { addVerify } from './commands/verify.js';
@@ -39,6 +40,7 @@ export function commandLine(terminal: Terminal): Command {
   addTrain(program, terminal);
   addJobs(program, terminal);
   addVerify(program, terminal);
+  addServe(program, terminal);
   addSpeed(program, terminal);
   addDoctor(program, terminal);
   addEnvironment(program, terminal);

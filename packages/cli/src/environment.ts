@@ -25,6 +25,8 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     means: '1 forbids every download; nothing downloads unless asked to',
     byDefault: '0',
   },
+  { name: 'EMU_TLS_CERT', means: 'certificate of `emu serve`, PEM', byDefault: 'none' },
+  { name: 'EMU_TLS_KEY', means: 'key of that certificate, PEM', byDefault: 'none' },
   {
     name: 'EMU_REFERENCE',
     means: 'folder of reference data for the tests',
