@@ -17,7 +17,7 @@ import type { JsonValue } from '../json-value.js';
 import { writeAdapter, type AdapterTensor } from '../lora/write-adapter.js';
 import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
-import { tokenRowsName, unifiedProgram, type UnifiedShape } from '../objective/unified-program.js';
+import { tokenRowsName, unifiedProgram } from '../objective/unified-program.js';
 import { instructSequence } from '../packing/sample-sequence.js';
 import { adapterOptions, type Recipe } from '../recipe/schema.js';
 import { defineStage, type StageContext } from '../stage.js';
