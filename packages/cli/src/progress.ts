@@ -39,7 +39,9 @@ export class ProgressDisplay {
     if (this.#mode === 'json') writeJson(stderr, { type: 'progress', ...report });
     else if (this.#mode === 'plain') stderr.write(`${progressText(report)}\n`);
     else {
-      stderr.write(`\r\u001b[K${bar(report)} ${progressText(report)}`);
+      // A line that wraps could not be taken back.
+      const columns = 'columns' in stderr && typeof stderr.columns === 'number' ? stderr.columns : Infinity;
+      stderr.write(`\r\u001b[K${`${bar(report)} ${progressText(report)}`.slice(0, columns - 1)}`);
       this.#barShown = true;
     }
   }

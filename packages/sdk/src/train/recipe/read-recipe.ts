@@ -102,7 +102,8 @@ function invalidRecipe(
     'INVALID_CONFIG',
     `[recipe] ${problems.map(({ place, text }) => `${place} ${text}`).join('; ')}`,
     {
-      hint: nearest === undefined ? 'The keys are listed in docs/training.md.' : `Did you mean ${nearest}?`,
+      hint:
+        nearest === undefined ? '`emu train --json-schema` describes every key.' : `Did you mean ${nearest}?`,
       details: { problems },
     },
   );

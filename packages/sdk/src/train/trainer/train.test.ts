@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { EmuError, ReferenceBackend } from '@emu/program';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { backendOf } from '../../node-device.js';
 import { smallRecipe, smallTask, type SmallTaskOptions } from '../../testing/small-training-task.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { TrainingEvent } from './events.js';
@@ -117,6 +118,17 @@ describe('a run', () => {
       expect(losses[1]?.[index]).toMatchObject({ step: line['step'], samples: line['samples'] });
       expect(losses[1]?.[index]?.['loss']).toBeCloseTo(line['loss'] ?? NaN, 4);
       expect(losses[1]?.[index]?.['grad_norm']).toBeCloseTo(line['grad_norm'] ?? NaN, 4);
+    }
+  });
+
+  it('gives the same bytes with one thread as with two, and on the C++ backend nearly those of plain loops', async () => {
+    const cpu = backendOf('cpu');
+    const one = await run('one', {}, {}, { backend: cpu, threads: 1 });
+    const two = await run('two', {}, {}, { backend: cpu, threads: 2 });
+    expect((await modelBytes(one.folder)).equals(await modelBytes(two.folder))).toBe(true);
+    const plain = await metricsOf((await run('plain')).folder);
+    for (const [index, line] of (await metricsOf(one.folder)).entries()) {
+      expect(line['loss']).toBeCloseTo(plain[index]?.['loss'] ?? NaN, 5);
     }
   });
 
