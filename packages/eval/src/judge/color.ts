@@ -9,25 +9,26 @@ const palette: readonly { readonly color: Color; readonly isShade: boolean; read
     { color, isShade: true, value: secondColor(color) },
   ]);
 
-function secondColor(color: Color): Rgb {
+/** The second colour of a stripe or a dot on a fill. */
+export function secondColor(color: Color): Rgb {
   if (color === 'white') return [180, 180, 180];
   if (color === 'black') return [80, 80, 80];
   const [red, green, blue] = colorValues[color];
   return [red * 0.55, green * 0.55, blue * 0.55];
 }
 
-/** Pixels whose four neighbours belong to the region as well; all pixels where that leaves too few. */
-function innerPixels(region: Region): readonly number[] {
-  const all = new Set(region.pixels);
-  const inner = region.pixels.filter((pixel) =>
+/** Pixels whose four neighbours are there as well; all where that leaves fewer than `least`. */
+function innerPixels(pixels: readonly number[], least: number): readonly number[] {
+  const all = new Set(pixels);
+  const inner = pixels.filter((pixel) =>
     [pixel - 1, pixel + 1, pixel - judgeSide, pixel + judgeSide].every((next) => all.has(next)),
   );
-  return inner.length >= 12 ? inner : region.pixels;
+  return inner.length >= least ? inner : pixels;
 }
 
 /** The colour of a region, by vote of its inner pixels, and its texture, by where the second colour lies. */
 export function judgeColor(canvas: Canvas, region: Region): { color: Color; texture: Texture } {
-  const pixels = innerPixels(region);
+  const pixels = innerPixels(region.pixels, 12);
   const votes = new Map<Color, number>();
   for (const pixel of pixels) {
     const nearest = nearestEntry(canvas, pixel);
@@ -35,7 +36,7 @@ export function judgeColor(canvas: Canvas, region: Region): { color: Color; text
     votes.set(nearest.color, (votes.get(nearest.color) ?? 0) + (nearest.isShade ? 0.6 : 1));
   }
   const [[color] = ['black' as Color]] = [...votes].sort((a, b) => b[1] - a[1]);
-  return { color, texture: judgeTexture(canvas, pixels, color) };
+  return { color, texture: judgeTexture(canvas, innerPixels(pixels, pixels.length * 0.45), color) };
 }
 
 function nearestEntry(canvas: Canvas, pixel: number): (typeof palette)[number] {

@@ -49,15 +49,17 @@ const leastOverlap = 0.5;
  */
 export function judgePicture(picture: SampleImage): JudgedPicture {
   const { style, background, plain } = judgeSetting(toCanvas(picture));
-  const regions = findRegions(plain, backgroundRows(plain));
-  const objects = regions.flatMap((region): JudgedObject[] => {
-    const { shape, x, y, radius, overlap } = judgeShape(region);
+  const rows = backgroundRows(plain);
+  const objects = findRegions(plain, rows).flatMap((region): JudgedObject[] => {
+    const { color, texture } = judgeColor(plain, region);
+    const { shape, x, y, radius, overlap } = judgeShape({ canvas: plain, rows, color, texture, region });
     if (overlap < leastOverlap) return [];
     const part = radius / judgeSide;
     return [
       {
         shape,
-        ...judgeColor(plain, region),
+        color,
+        texture,
         size: part < sizeBorder ? 'small' : 'large',
         x: x / judgeSide,
         y: y / judgeSide,

@@ -38,13 +38,11 @@ export function backgroundRows(canvas: Canvas): readonly (readonly [number, numb
   });
 }
 
+/** The background colour of each of the 64 rows, as red, green, blue. */
+export type BackgroundRows = ReturnType<typeof backgroundRows>;
+
 /** How far a pixel lies from the background of its row. */
-function contrast(
-  canvas: Canvas,
-  rows: ReturnType<typeof backgroundRows>,
-  column: number,
-  row: number,
-): number {
+function contrast(canvas: Canvas, rows: BackgroundRows, column: number, row: number): number {
   const [red, green, blue] = rows[row] ?? [0, 0, 0];
   return Math.hypot(
     at(canvas[0], column, row) - red,
@@ -59,7 +57,7 @@ const contrastThreshold = 46;
 const leastPixels = 28;
 
 /** Finds what stands out from the background, large regions first. */
-export function findRegions(canvas: Canvas, rows: ReturnType<typeof backgroundRows>): Region[] {
+export function findRegions(canvas: Canvas, rows: BackgroundRows): Region[] {
   const stands = new Uint8Array(judgeSide * judgeSide);
   for (let index = 0; index < stands.length; index++) {
     const isOut =
