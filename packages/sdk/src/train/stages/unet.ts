@@ -66,7 +66,8 @@ const latentPurpose = 5;
 async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promise<TrainingTask> {
   const source = await openModelSource(recipe, context);
   const { from } = recipe;
-  if (from === undefined) {
+  // A plan needs sizes alone.
+  if (from === undefined && !context.planOnly) {
     throw new EmuError(
       'INVALID_CONFIG',
       '[unet] the stage needs `from`, a model whose language model is trained',
@@ -83,7 +84,7 @@ async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promis
   const program = noiseProgram(decoder.unet, shape, { precision: recipePrecision(recipe) });
   // Opened when the first batch is made: a plan needs none of it.
   let opened: Promise<Frozen> | undefined;
-  const frozen = (): Promise<Frozen> => (opened ??= openFrozen(source, decoder, resolve(from), recipe));
+  const frozen = (): Promise<Frozen> => (opened ??= openFrozen(source, decoder, resolve(from ?? ''), recipe));
   const open = (split: 'train' | 'evaluation', position: JsonValue | null, limit?: number): BatchStream => {
     const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
     return mixedStream(sources, mix, noiseMaker(recipe, decoder, frozen), position, limit);
