@@ -22,7 +22,7 @@ describe.each(Object.keys(sizes))('recipes of %s', (size) => {
     const read = await readRecipe(path, [], trainingStages);
     const recipe = { ...read.recipe, from: undefined, model: sizes[size] };
     const context = { recipeFolder: read.folder, planOnly: true };
-    const task = await read.stage.createTask(recipe as never, context);
+    const task = await read.stage.createTask(recipe, context);
     const settings = optimizerSettings(recipe, task.parameters);
     expect(settings.trained.length).toBeGreaterThan(0);
     for (const key of task.programKeys) {
