@@ -3,8 +3,9 @@
 //   beta2) g², p = p - step_size m1 / (sqrt(m2) / root_correction + epsilon).
 //
 // parameter, moment1, moment2 f32 of one shape, updated in place; they overlap nothing. gradient f32 of that
-// shape. An element's result depends on that element alone and is that of PyTorch to about 1 ulp: products
-// that are added are fused where the instruction set can. Thread-safe; no scratch.
+// shape. An element's result depends on that element alone. Where the instruction set has a fused
+// multiply-add the moments are bit for bit those of PyTorch on the CPU, and the parameter is within 1 ulp of
+// a step, because the two corrections come as f32. Thread-safe; no scratch.
 #pragma once
 
 #include "base/isa.h"

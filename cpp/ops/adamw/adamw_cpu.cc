@@ -20,19 +20,31 @@ inline F32 SquareRoot(F32 x) {
 #endif
 }
 
+// A product that is rounded before anything is added to it: PyTorch stores it in between.
+inline F32 Rounded(F32 product) {
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(product));
+#elif defined(__SSE2__)
+  __asm__("" : "+x"(product));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(product));
+#endif
+  return product;
+}
+
 struct Element {
   F32 parameter, moment1, moment2;
 };
 
 inline Element Step(const AdamwStep& step, F32 gradient, Element old) {
-  const F32 g = gradient * step.gradient_scale;
+  const F32 g = Rounded(gradient * step.gradient_scale);
   Element next;
   // As torch.lerp, which begins at the nearer end.
   next.moment1 = step.one_minus_beta1 < 0.5f ? old.moment1 + step.one_minus_beta1 * (g - old.moment1)
                                              : g - (g - old.moment1) * (1.0f - step.one_minus_beta1);
-  next.moment2 = old.moment2 * step.beta2 + step.one_minus_beta2 * g * g;
+  next.moment2 = Rounded(old.moment2 * step.beta2) + step.one_minus_beta2 * g * g;
   const F32 denominator = SquareRoot(next.moment2) / step.root_correction + step.epsilon;
-  next.parameter = old.parameter * step.decay - step.step_size * next.moment1 / denominator;
+  next.parameter = Rounded(old.parameter * step.decay) - step.step_size * next.moment1 / denominator;
   return next;
 }
 
