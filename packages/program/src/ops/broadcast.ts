@@ -1,7 +1,6 @@
 import { refuseShape, type InputTypes } from '../op.js';
 import { elementCount, sameShape, type Shape, type TensorType } from '../tensor.js';
 import type { Value } from '../trace.js';
-import { sumTo } from './sum-to.js';
 
 /**
  * The type of `a` combined with a `b` that broadcasts to it: aligned at the right, every side of b equal to a's
@@ -21,7 +20,9 @@ export function broadcastType(op: string, inputs: InputTypes): TensorType {
 
 /** The gradient of an operand that was broadcast: that of the result, summed over the repetitions. */
 export function summedTo(gradient: Value, operand: Value): Value {
-  return sameShape(gradient.shape, operand.shape) ? gradient : sumTo(gradient, operand.shape);
+  if (sameShape(gradient.shape, operand.shape)) return gradient;
+  // By name: each of sumTo and add is in the other's gradient, and their files cannot both import the other.
+  return gradient.tracer.call('sumTo', [gradient], { shape: [...operand.shape] })[0] as Value;
 }
 
 /** Calls `visit` for every element of `a` with the index of the element of `b` that belongs to it. */
