@@ -10,6 +10,7 @@ export type {
   SampleContext,
   TrainedWeights,
   TrainingBatch,
+  TrainingCompanion,
   TrainingParameter,
   TrainingSample,
   TrainingTask,

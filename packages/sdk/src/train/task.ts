@@ -70,6 +70,14 @@ export interface SampleContext {
   readonly signal?: AbortSignal;
 }
 
+/** A model that makes a task's batches, such as the frozen language model whose embeddings condition a U-Net. */
+export interface TrainingCompanion {
+  /** Bytes that it takes beside what is trained. */
+  readonly bytes: number;
+  /** Floating-point operations that it spends on a micro-batch. */
+  readonly flopsPerBatch: number;
+}
+
 /**
  * What is trained, without how: parameters, the forward program, the batches. The trainer turns the parameters into f32
  * states, differentiates the program and owns optimizer, schedule, checkpoints and logs.
@@ -87,6 +95,8 @@ export interface TrainingTask {
   program(key: string): Program;
   /** Keys that a plan looks at: the programs with the largest batches, one for each kind. */
   readonly programKeys: readonly string[];
+  /** What else runs on the device, for plans. */
+  readonly companion?: TrainingCompanion;
   /** Opens the stream at the start (null) or at a position that an earlier stream of the same recipe returned. */
   batches(from: JsonValue | null): BatchStream;
   /** Batches of held-out data, the same every time and finite; their loss is logged as `eval_loss`. */

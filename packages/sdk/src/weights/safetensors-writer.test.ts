@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -57,5 +57,31 @@ describe('tensors that are computed while they are written', () => {
       computed({ dtype: 'i32', pieces: threeAndTwo }),
     ]);
     await expect(attempt).rejects.toThrow('tensor "w" is computed as f32 and cannot be written as i32');
+  });
+});
+
+describe('tensors that are read when their turn comes', () => {
+  it('are written in parts whose sum is the file, and must be as long as their shape', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'emu-writer-'));
+    try {
+      const path = join(folder, 'model.safetensors');
+      const values = Float32Array.from({ length: 300_000 }, (_, index) => index);
+      const tensor = (length: number): TensorToWrite => ({
+        name: 'w',
+        dtype: 'f32',
+        shape: [length],
+        read: () => Promise.resolve(values),
+      });
+      const parts: Uint8Array[] = [];
+      const bytes = await writeSafetensors(path, [tensor(300_000)], { onBytes: (part) => parts.push(part) });
+      expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(2 ** 20);
+      expect(Buffer.concat(parts).equals(await readFile(path))).toBe(true);
+      expect(bytes).toBe((await stat(path)).size);
+      await expect(writeSafetensors(path, [tensor(5)])).rejects.toThrow(
+        '[safetensors] tensor "w" is f32[5], 20 bytes; 1200000 were read',
+      );
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });

@@ -18,6 +18,8 @@ export interface TrainingMemory {
   readonly average: number;
   /** The most that forward and backward pass of a micro-batch hold at once, rounded copies of weights included. */
   readonly activations: number;
+  /** Models that make the batches. */
+  readonly companion: number;
   /** The rounded copies among the activations: trained weights in the dtype of the matrices. */
   readonly copies: number;
   readonly total: number;
@@ -37,6 +39,7 @@ export function plannedPrograms(
 
 /** What a run needs; alignment of the backend is not counted. */
 export function trainingMemory(
+  task: Pick<TrainingTask, 'companion'>,
   programs: readonly Program[],
   { trained }: OptimizerSettings,
   recipe: Pick<Recipe, 'ema_decay'>,
@@ -56,6 +59,7 @@ export function trainingMemory(
     ...programs.map((program) => peakScratchBytes(withoutWeightCopies(program))),
   );
   const average = recipe.ema_decay > 0 ? weights : 0;
+  const companion = task.companion?.bytes ?? 0;
   return {
     weights,
     frozen,
@@ -63,8 +67,9 @@ export function trainingMemory(
     moments: 2 * weights,
     average,
     activations,
+    companion,
     copies: activations - withoutCopies,
-    total: 4 * weights + average + frozen + activations,
+    total: 4 * weights + average + frozen + activations + companion,
   };
 }
 
@@ -86,8 +91,8 @@ function valueBytes(program: Program, id: ValueId): number {
 
 /** `8.1 GiB: weights 2.0, gradients 2.0, moments 4.0, activations 0.1`. */
 export function memoryText(memory: TrainingMemory): string {
-  const { total, weights, frozen, gradients, moments, average, activations } = memory;
-  const parts = Object.entries({ weights, frozen, gradients, moments, average, activations })
+  const { total, weights, frozen, gradients, moments, average, activations, companion } = memory;
+  const parts = Object.entries({ weights, frozen, gradients, moments, average, activations, companion })
     .filter(([, bytes]) => bytes > 0)
     .map(([name, bytes]) => `${name} ${gibibytes(bytes)}`);
   return `${gibibytes(total)} GiB: ${parts.join(', ')}`;
@@ -108,7 +113,7 @@ export function requireTrainingMemory(
   recipe: Recipe,
   availableBytes: number,
 ): void {
-  const memory = trainingMemory(plannedPrograms(task, settings, recipe), settings, recipe);
+  const memory = trainingMemory(task, plannedPrograms(task, settings, recipe), settings, recipe);
   if (memory.total <= availableBytes) return;
   throw new EmuError(
     'OUT_OF_MEMORY',

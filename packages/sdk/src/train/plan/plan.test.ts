@@ -97,6 +97,16 @@ describe('planTraining', () => {
     expect(planOf('full')).toMatchObject({ weights: 228 + 456, gradients: 228, moments: 912 });
   });
 
+  it('counts a model that makes the batches', () => {
+    const recipe = smallRecipe('out', { gradient_accumulation_steps: 2 });
+    const alone = planTraining(task, recipe, hardware);
+    const companion = { bytes: 5000, flopsPerBatch: 1e6 };
+    const both = planTraining({ ...task, companion }, recipe, hardware);
+    expect(both.memory.total - alone.memory.total).toBe(5000);
+    expect(both.time.flopsPerStep - alone.time.flopsPerStep).toBe(2e6);
+    expect(planText(both)).toMatch(/memory .*companion 0\.0000047/);
+  });
+
   it('is refused with what is missing and what to do', () => {
     const recipe = smallRecipe('out');
     const tight = planTraining(task, recipe, parseHardware('gpus=2,flops=1e9,memory=4KiB'));

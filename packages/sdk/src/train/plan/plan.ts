@@ -27,7 +27,7 @@ export interface TrainingPlan {
     readonly steps: number;
     /** Samples of a step, over all devices. */
     readonly samplesPerStep: number;
-    /** Operations of a step on one device, forward and backward. */
+    /** Operations of a step on one device: forward, backward and what makes the batches. */
     readonly flopsPerStep: number;
     readonly secondsPerStep: number;
     readonly seconds: number;
@@ -52,7 +52,7 @@ const beingWritten = 1;
 export function planTraining(task: TrainingTask, recipe: Recipe, hardware: Hardware): TrainingPlan {
   const settings = optimizerSettings(recipe, task.parameters);
   const programs = plannedPrograms(task, settings, recipe);
-  const oneDevice = trainingMemory(programs, settings, recipe);
+  const oneDevice = trainingMemory(task, programs, settings, recipe);
   const memory = hardware.gpus === 1 ? oneDevice : shardedMemory(oneDevice, recipe, hardware);
   const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
     parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -61,7 +61,8 @@ export function planTraining(task: TrainingTask, recipe: Recipe, hardware: Hardw
 
   const flopsPerRun = programs.map((program) => programFlops(program));
   const meanFlops = flopsPerRun.reduce((sum, flops) => sum + flops, 0) / programs.length;
-  const flopsPerStep = meanFlops * recipe.gradient_accumulation_steps;
+  const flopsPerStep =
+    (meanFlops + (task.companion?.flopsPerBatch ?? 0)) * recipe.gradient_accumulation_steps;
   const secondsPerStep = flopsPerStep / (hardware.flops * hardware.efficiency);
   const steps = recipe.max_steps;
 
@@ -105,6 +106,7 @@ function shardedMemory(memory: TrainingMemory, recipe: Recipe, { gpus, sharding 
     average: memory.average / gpus,
     // The rounded copies are the working weights, counted above.
     activations: memory.activations - memory.copies,
+    companion: memory.companion / share,
     copies: 0,
   };
   const total = Object.values(sharded).reduce((sum, value) => sum + value, 0);
