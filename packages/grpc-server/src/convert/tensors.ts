@@ -81,7 +81,8 @@ export function checkDataType(field: string, dataType: DataType): void {
 
 // The wire is little-endian, and so is every platform that Node runs on with our binaries.
 function floatsOf(dataType: DataType, data: Uint8Array): Float32Array {
-  const aligned = data.slice();
+  // A copy, since views of four bytes want an address of that kind. Not slice(): a Buffer's is no copy.
+  const aligned = new Uint8Array(data);
   if (dataType === DataType.F32) return new Float32Array(aligned.buffer);
   const dtype = dataType === DataType.F16 ? 'f16' : 'bf16';
   const halves = new Uint16Array(aligned.buffer);

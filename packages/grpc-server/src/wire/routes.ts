@@ -184,7 +184,8 @@ function noteFailure({ log, requestId, facts }: Incoming, failure: unknown): voi
 
 function parse<I extends DescMessage>(input: I, bytes: Buffer): MessageShape<I> {
   try {
-    return fromBinary(input, bytes);
+    // Bytes of messages shall be plain arrays: a Buffer's slice is no copy.
+    return fromBinary(input, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   } catch (cause) {
     throw garbled(cause instanceof Error ? cause.message : 'it is not protobuf', cause);
   }
