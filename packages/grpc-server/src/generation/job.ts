@@ -45,7 +45,7 @@ export class GenerationJob {
   #readers = 0;
   #retention: NodeJS.Timeout | undefined;
   #isOver = false;
-  #failure: unknown;
+  #failure: EmuError | undefined;
   #result: GenerationResult | undefined;
 
   constructor(spec: JobSpec, metrics: ServerMetrics) {
@@ -152,7 +152,7 @@ export class GenerationJob {
       this.#finish(this.#result);
     } catch (error) {
       if (signal.reason === stoppedByCaller) this.#finish(nothing);
-      else this.#failure = signal.aborted ? signal.reason : error;
+      else this.#failure = EmuError.from(signal.aborted ? signal.reason : error);
     } finally {
       this.#times.over(this.#failure === undefined);
       this.#isOver = true;

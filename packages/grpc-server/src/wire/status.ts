@@ -87,7 +87,7 @@ export function callStatus(failure: unknown, requestId = ''): CallStatus {
   const status = rpcStatus(failure, requestId);
   const metadata = new Metadata();
   metadata.set(detailsKey, Buffer.from(toBinary(StatusSchema, status)));
-  return { code: status.code as grpcStatus, details: status.message, metadata };
+  return { code: grpcStatus[EmuError.from(failure).status], details: status.message, metadata };
 }
 
 function shownError(error: EmuError): EmuError {
