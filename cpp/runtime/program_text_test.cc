@@ -40,7 +40,8 @@ Status PlanCall(const Program& program, const ProgramCall& call) {
 
 EMU_TEST(ASeedHoldsEveryOpOnceAndAllSeedsPlan) {
   std::set<std::string> used;
-  for (const char* name : {"every-op.txt", "empty.txt", "empty-sides.txt", "large-sides.txt"}) {
+  for (const char* name :
+       {"every-op.txt", "training-ops.txt", "empty.txt", "empty-sides.txt", "large-sides.txt"}) {
     Program program;
     EXPECT_EQ(ParseProgram(ReadSeed(name), &program).message(), "");
     for (const ProgramCall& call : program.calls) {
