@@ -14,6 +14,7 @@ import { fixedSamples, textOf } from '../data/fixed-samples.js';
 import { batchLabel, batchSeed, mixedStream, type BatchMaker } from '../data/mixed-stream.js';
 import { latentPixels } from '../data/picture-batch.js';
 import { dataOptions, recipeSources, type MixedSource } from '../data/recipe-sources.js';
+import { repeatedSource } from '../data/repeated-source.js';
 import type { SampleReader } from '../data/sample-reader.js';
 import type { JsonValue } from '../json-value.js';
 import { ConditionSource, pictureTarget, type PictureTarget } from '../model/condition-source.js';
@@ -38,12 +39,17 @@ const unetOptions = z.strictObject({
     .max(1)
     .default(0.1)
     .describe('chance that the condition is what the model makes of no prompt, for guidance'),
+  repeat_samples: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe('samples of each source that are used over and over, their embeddings kept; 0: ever new ones'),
   condition_cache_mb: z
     .number()
     .min(0)
     .max(1e6)
-    .default(64)
-    .describe('memory for the embeddings of prompts that come again'),
+    .default(512)
+    .describe('memory for embeddings and latents of what comes again'),
   sample_steps_count: z.int().min(1).max(1000).default(20).describe('denoising steps of the samples'),
   sample_guidance: z.number().min(0).max(50).default(4).describe('guidance of the samples'),
 });
@@ -77,7 +83,7 @@ async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promis
     );
   }
   const decoder = requireDecoder(source, 'unet');
-  const sources = recipeSources(recipe);
+  const sources = repeated(recipe, recipeSources(recipe));
   const batch = recipe.per_device_train_batch_size;
   const side = decoder.vae.sampleSize / vaeScale(decoder.vae);
   const shape = { batch, height: side, width: side, tokens: source.config.causalTransformer.queries };
@@ -137,6 +143,23 @@ async function openFrozen(
   return { encoder, conditions, alphas: alphasCumprod(parseSchedulerConfig(scheduler)) };
 }
 
+/** The sources as the recipe wants them: ever new samples, or whole batches of them over and over. */
+function repeated(recipe: UNetRecipe, sources: readonly MixedSource[]): readonly MixedSource[] {
+  const { repeat_samples: count, per_device_train_batch_size: batch } = recipe;
+  if (count === 0) return sources;
+  const whole = Math.ceil(count / batch) * batch;
+  return sources.map((mixed) => ({ ...mixed, source: repeatedSource(mixed.source, whole) }));
+}
+
+/** What the frozen models make of a batch. */
+interface Prepared {
+  /** Mean and deviation of the latents, [B,C,h,w]. */
+  readonly mean: Float32Array;
+  readonly deviation: Float32Array;
+  /** One condition per picture, f32[N,D]. */
+  readonly conditions: readonly Float32Array[];
+}
+
 /** Latents with noise of a random timestep, their conditions, and the noise to be predicted. */
 function noiseMaker(
   recipe: UNetRecipe,
@@ -146,38 +169,73 @@ function noiseMaker(
   const batch = recipe.per_device_train_batch_size;
   const side = vae.sampleSize / vaeScale(vae);
   const latentShape = [batch, vae.latentChannels, side, side];
+  const kept = new PreparedBatches(recipe.repeat_samples === 0 ? 0 : recipe.condition_cache_mb * 2 ** 20);
   return async (reader, index) => {
-    const { encoder, conditions, alphas } = await frozen();
+    const { alphas, conditions } = await frozen();
     const targets = await nextTargets(reader, batch);
+    const names = targets.map(({ name }) => name);
+    const {
+      mean,
+      deviation,
+      conditions: rolled,
+    } = await kept.of(names, async () => prepare(await frozen(), targets, vae));
     const random = new Philox(batchSeed(recipe.seed, index, drawPurpose));
     const timesteps = targets.map(() => Math.floor(random.nextFloat() * alphas.length));
     const isDropped = targets.map(() => random.nextFloat() < recipe.condition_dropout);
     const noise = unitNormal(latentShape, batchSeed(recipe.seed, index, noisePurpose)).data;
-    const pixels = joined(targets.map(({ target }) => latentPixels(target.picture.image, vae.sampleSize)));
-    const { mean, deviation } = gaussianOf(await encoder.run({ image: pixels }, 'moments'), batch);
     const draw = unitNormal(latentShape, batchSeed(recipe.seed, index, latentPurpose)).data;
     const latents = mean.map(
       (value, i) => (value + (deviation[i] ?? 0) * (draw[i] ?? 0)) * vae.scalingFactor,
     );
     const nothing = await conditions.unconditional();
-    const kept = targets.filter((_, row) => isDropped[row] !== true);
-    const rolled = [...(await conditions.of(kept.map(({ target }) => target.prompt)))];
-    const condition = joined(isDropped.map((dropped) => (dropped ? nothing : (rolled.shift() ?? nothing))));
     return {
       program: programKey,
       inputs: {
         sample: addNoise(alphas, latents, noise, timesteps),
         timeFeatures: timestepProjection(timesteps, atLevel(unet.blockChannels, 0, 'blockChannels'), unet),
-        condition,
+        condition: joined(rolled.map((condition, row) => (isDropped[row] === true ? nothing : condition))),
         noise,
       },
       counts: { samples: batch, tokens: batch * side * side, images: batch },
-      label: batchLabel(
-        reader,
-        targets.map(({ name }) => name),
-      ),
+      label: batchLabel(reader, names),
     };
   };
+}
+
+async function prepare(
+  { encoder, conditions }: Frozen,
+  targets: readonly NamedTarget[],
+  vae: VisualDecoderConfig['vae'],
+): Promise<Prepared> {
+  const image = joined(targets.map(({ target }) => latentPixels(target.picture.image, vae.sampleSize)));
+  const gaussian = gaussianOf(await encoder.run({ image }, 'moments'), targets.length);
+  return { ...gaussian, conditions: await conditions.of(targets.map(({ target }) => target.prompt)) };
+}
+
+/** Batches that were prepared once, by the names of their samples, as long as there is room. */
+class PreparedBatches {
+  readonly #kept = new Map<string, Prepared>();
+  #room: number;
+
+  constructor(bytes: number) {
+    this.#room = bytes;
+  }
+
+  async of(names: readonly string[], make: () => Promise<Prepared>): Promise<Prepared> {
+    const key = names.join('\n');
+    const known = this.#kept.get(key);
+    if (known !== undefined) return known;
+    const made = await make();
+    const bytes = [made.mean, made.deviation, ...made.conditions].reduce(
+      (sum, part) => sum + part.byteLength,
+      0,
+    );
+    if (bytes <= this.#room) {
+      this.#room -= bytes;
+      this.#kept.set(key, made);
+    }
+    return made;
+  }
 }
 
 interface NamedTarget {
