@@ -18,6 +18,25 @@ bool IsCancelled(const RunRequest& request) {
   return request.cancel != nullptr && __atomic_load_n(request.cancel, __ATOMIC_RELAXED) != 0;
 }
 
+// Index of the first NaN or infinity, or `count`. Whole blocks are looked at first, without a branch in the
+// loop.
+int64_t FirstNonFinite(const float* values, int64_t count) {
+  constexpr int64_t kBlock = 1024;
+  constexpr uint32_t kExponent = 0x7f800000;
+  int64_t begin = 0;
+  for (; begin + kBlock <= count; begin += kBlock) {
+    uint32_t bad = 0;
+    for (int64_t i = begin; i < begin + kBlock; ++i) {
+      uint32_t bits;
+      std::memcpy(&bits, values + i, sizeof bits);
+      bad |= (bits & kExponent) == kExponent;
+    }
+    if (bad != 0) break;
+  }
+  while (begin < count && std::isfinite(values[begin])) ++begin;
+  return begin;
+}
+
 }  // namespace
 
 Status Executable::Plan(std::shared_ptr<Session> session, Program program, std::vector<StoredTensor> tensors,
@@ -211,8 +230,8 @@ Status Executable::CheckFinite(size_t index, void* const* outputs) const {
     const TensorType& type = program_.values[call.outputs[i]];
     if (type.dtype != DType::kF32) continue;
     const float* values = static_cast<const float*>(outputs[i]);
-    for (int64_t element = 0; element < type.shape.elements(); ++element) {
-      if (std::isfinite(values[element])) continue;
+    const int64_t element = FirstNonFinite(values, type.shape.elements());
+    if (element < type.shape.elements()) {
       return Status(Code::kNonFinite, "[" + call.op + "] call " + std::to_string(index) + " made " +
                                           std::to_string(values[element]) + " at element " +
                                           std::to_string(element) + " of %" +
