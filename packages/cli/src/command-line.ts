@@ -26,6 +26,7 @@ export function commandLine(terminal: Terminal): Command {
   const program = new Command('emu')
     .description('Emu reads and writes text and pictures. https://arxiv.org/abs/2307.05222')
     .version(version, '--version', 'print the version')
+    .enablePositionalOptions() // flags after a verb are the verb's: `bench` and `bench serve` share some
     .showSuggestionAfterError()
     .showHelpAfterError('(run with --help for an example)')
     .configureOutput({

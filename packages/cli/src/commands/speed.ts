@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { commandContext, number, withCommonFlags } from '../context.js';
 import type { Terminal } from '../terminal.js';
 import { withModel, withModelFlags, type ModelFlags } from './model-flags.js';
+import { addServeBench } from './serve-bench.js';
 
 interface SpeedFlags extends ModelFlags {
   readonly tokens: number;
@@ -14,7 +15,9 @@ const promptWords = 64;
 const mostRepetitions = 1000;
 
 export function addSpeed(program: Command, terminal: Terminal): void {
-  withModelFlags(withCommonFlags(program.command('bench')))
+  const bench = program.command('bench').enablePositionalOptions();
+  addServeBench(bench, terminal);
+  withModelFlags(withCommonFlags(bench))
     .description('measure how fast a model runs on this machine: prompt, decoding, pictures')
     .option('--tokens <number>', 'tokens to decode', number, 32)
     .option('--steps <number>', 'denoising steps of the picture', number, 10)
