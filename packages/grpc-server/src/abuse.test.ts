@@ -6,6 +6,7 @@ import {
   ErrorInfoSchema,
   GenerateRequestSchema,
   GenerationService,
+  ImageFormat,
   OutputModality,
   StatusSchema,
 } from '@emu/proto';
@@ -56,8 +57,8 @@ function raw(
       ...headers,
     });
     const seen: Record<string, unknown> = {};
-    stream.on('response', (each) => Object.assign(seen, each));
-    stream.on('trailers', (each) => Object.assign(seen, each));
+    stream.on('response', (each: object) => void Object.assign(seen, each));
+    stream.on('trailers', (each: object) => void Object.assign(seen, each));
     stream.on('error', reject);
     stream.on('close', () => {
       resolve({
@@ -149,7 +150,7 @@ describe('bytes that are no call', () => {
     const request = create(GenerateRequestSchema, {
       input: { case: 'prompt', value: { parts: [{ data: { case: 'text', value: 'x' } }] } },
       outputModalities: [OutputModality.IMAGE],
-      image: { steps: 2, format: 3, width: 512, height: 512 },
+      image: { steps: 2, format: ImageFormat.RGB, width: 512, height: 512 },
     });
     const shut = connect(`http://${server.address ?? ''}`, { settings: { initialWindowSize: 0 } });
     const stream = shut.request({
@@ -160,7 +161,7 @@ describe('bytes that are no call', () => {
       'grpc-timeout': '3S',
     });
     const statuses: unknown[] = [];
-    stream.on('trailers', (trailers) => statuses.push(trailers['grpc-status']));
+    stream.on('trailers', (trailers: Record<string, unknown>) => statuses.push(trailers['grpc-status']));
     stream.on('error', () => undefined);
     stream.end(framed(Buffer.from(toBinary(GenerateRequestSchema, request))));
     await new Promise((resolve) => stream.once('close', resolve));
