@@ -195,16 +195,19 @@ export class RemoteEmu implements AsyncDisposable {
   decodeImage(embeddings: EmbeddingMedia, options: PictureOptions = {}): GenerationStream {
     this.#check('decodeImage', options, pictureRules);
     const service = GenerationService.method;
-    const request = create(DecodeImageRequestSchema, {
-      model: this.#model.name,
-      source: { case: 'embedding', value: wireEmbedding(embeddings) },
-      image: pictureToWire(options),
-      requestId: randomUUID(),
-      ...this.#retentionField(),
-      ...seedField(options),
-    });
+    const requestId = randomUUID();
     const calls: RemoteCalls = {
-      begin: (signal) => Promise.resolve(this.#transport.stream(service.decodeImage, request, { signal })),
+      begin: (signal, seed) => {
+        const request = create(DecodeImageRequestSchema, {
+          model: this.#model.name,
+          source: { case: 'embedding', value: wireEmbedding(embeddings) },
+          image: pictureToWire(options),
+          requestId: seed === undefined ? requestId : randomUUID(),
+          ...this.#retentionField(),
+          ...seedField(seed === undefined ? options : { seed }),
+        });
+        return Promise.resolve(this.#transport.stream(service.decodeImage, request, { signal }));
+      },
       resume: (generationId, afterSequence, signal) => {
         const resume = create(DecodeImageRequestSchema, {
           source: { case: 'resume', value: resumeCursor(generationId, afterSequence) },
@@ -315,7 +318,7 @@ export class RemoteEmu implements AsyncDisposable {
     const service = GenerationService.method;
     const { logprobs = false, topLogprobs = 0 } = options;
     const requestId = randomUUID();
-    const begin: RemoteCalls['begin'] = async (signal) => {
+    const begin: RemoteCalls['begin'] = async (signal, seed) => {
       const request = create(GenerateRequestSchema, {
         model: this.#model.name,
         input: await input(),
@@ -328,9 +331,10 @@ export class RemoteEmu implements AsyncDisposable {
           topLogprobCount: topLogprobs,
           visualEmbeddings: outputModalities.includes(OutputModality.IMAGE),
         }),
-        requestId,
+        // One that is begun again has the seed in it, so to the server it is another request.
+        requestId: seed === undefined ? requestId : randomUUID(),
         ...this.#retentionField(),
-        ...seedField(options),
+        ...seedField(seed === undefined ? options : { seed }),
       });
       return this.#transport.stream(service.generate, request, { signal });
     };

@@ -4,11 +4,13 @@ import type { GenerationEvent, GenerationResult } from '../generate/events.js';
 import type { GenerationWork } from '../generate/generation-stream.js';
 import type { NumberedPart } from './generation-part.js';
 import { Received } from './received.js';
+import { Told } from './told.js';
 import { backoff, pause, publicError, TransportError, type Transport } from './transport.js';
 
 /** A generation as its calls: from the start, again from an event on, and to stop it. */
 export interface RemoteCalls {
-  begin(signal: AbortSignal): Promise<AsyncIterable<NumberedPart>>;
+  /** seed: of a generation that is begun again; the caller's, or the server's choice, the first time. */
+  begin(signal: AbortSignal, seed?: bigint): Promise<AsyncIterable<NumberedPart>>;
   resume(generationId: string, after: bigint, signal: AbortSignal): AsyncIterable<NumberedPart>;
   cancel(generationId: string): Promise<unknown>;
 }
@@ -17,20 +19,28 @@ export interface RemoteCalls {
 export interface RemoteWorkOptions {
   readonly tellsTokens: boolean;
   readonly embeddings: FloatTensor | undefined;
-  /** Milliseconds for which the server keeps a lost stream; 0 is none. */
+  /** Milliseconds for which the server keeps a lost stream, and for which it is looked for; 0 is none. */
   readonly retention: number;
 }
 
-/** Attempts to take up a lost stream without a new event in between. */
-const mostAttempts = 6;
+/** What the server said of a generation when it began. */
+interface Origin {
+  readonly generationId: string;
+  readonly revision: string;
+  readonly seed: bigint;
+}
 
 /**
  * A generation that a server runs. A call that never reached the server is repeated; a stream that was lost half way
- * is taken up after its last event, so the events are those of an unbroken stream.
+ * is taken up after its last event. A server that does not know it any more, since it was started anew, is asked once
+ * more with the same seed, and what was told before is dropped. So the events are those of an unbroken stream.
  */
 export class RemoteWork implements GenerationWork {
-  readonly #received: Received;
-  #generationId: string | undefined;
+  readonly #told = new Told();
+  #received: Received;
+  /** What was there before the generation was begun again. */
+  #before: Received | undefined;
+  #origin: Origin | undefined;
   #last = 0n;
 
   constructor(
@@ -38,7 +48,7 @@ export class RemoteWork implements GenerationWork {
     readonly calls: RemoteCalls,
     readonly options: RemoteWorkOptions,
   ) {
-    this.#received = new Received(options.tellsTokens, options.embeddings);
+    this.#received = this.#nothing();
   }
 
   async run(emit: (event: GenerationEvent) => void, signal: AbortSignal): Promise<GenerationResult> {
@@ -54,50 +64,100 @@ export class RemoteWork implements GenerationWork {
   }
 
   partial(): GenerationResult {
-    return this.#received.result('aborted');
+    const whole = this.#told.isBehind ? (this.#before ?? this.#received) : this.#received;
+    return whole.result('aborted');
+  }
+
+  #nothing(): Received {
+    return new Received(this.options.tellsTokens, this.options.embeddings);
   }
 
   /** The stream, taken up again as often as it is lost. Fails as a whole only before its first event. */
   async #begin(emit: (event: GenerationEvent) => void, signal: AbortSignal): Promise<void> {
     let stream = await this.calls.begin(signal);
+    let lostAt = performance.now();
     for (let attempts = 0; ; attempts++) {
       const before = this.#last;
       try {
         await this.#read(stream, emit);
         return;
       } catch (error) {
-        if (this.#last > before) attempts = 0;
-        const failure = this.#lossOf(error, attempts);
-        if (failure === undefined || this.#generationId === undefined) throw this.#asFinal(error);
-        await pause(failure.retryAfter ?? backoff(attempts), signal);
-        stream = this.calls.resume(this.#generationId, this.#last, signal);
+        if (this.#last > before || attempts === 0) [attempts, lostAt] = [0, performance.now()];
+        const isForgotten = this.#isForgotten(error);
+        if (!isForgotten) await this.#waitAfter(error, attempts, lostAt, signal);
+        stream = await this.#again(isForgotten, signal);
       }
     }
+  }
+
+  /** Waits before the next attempt. @throws the error when there is none: a failure, or lost for too long. */
+  async #waitAfter(error: unknown, attempts: number, lostAt: number, signal: AbortSignal): Promise<void> {
+    const failure =
+      error instanceof TransportError && error.failure.isUnavailable ? error.failure : undefined;
+    // Before the first event the whole call is repeated, by whoever called.
+    if (failure === undefined || !this.#hasBegun || !this.#isStillKept(lostAt)) throw this.#asFinal(error);
+    await pause(failure.retryAfter ?? backoff(attempts), signal);
+  }
+
+  get #hasBegun(): boolean {
+    return this.#last > 0n || this.#origin !== undefined;
+  }
+
+  #isStillKept(lostAt: number): boolean {
+    return performance.now() - lostAt < this.options.retention;
+  }
+
+  async #again(isForgotten: boolean, signal: AbortSignal): Promise<AsyncIterable<NumberedPart>> {
+    if (this.#origin !== undefined && this.#last > 0n && !isForgotten) {
+      return this.calls.resume(this.#origin.generationId, this.#last, signal);
+    }
+    if (!this.#told.isBehind) this.#before = this.#received;
+    this.#received = this.#nothing();
+    this.#told.restart();
+    this.#last = 0n;
+    return this.calls.begin(signal, this.#origin?.seed);
   }
 
   async #read(stream: AsyncIterable<NumberedPart>, emit: (event: GenerationEvent) => void): Promise<void> {
     for await (const { sequence, event } of stream) {
       if (sequence <= this.#last) continue; // told before the stream was lost
       this.#last = sequence;
-      if (event.case === 'started') this.#generationId = event.value.generationId;
-      for (const told of await this.#received.take(event)) emit(told);
+      if (event.case === 'started') this.#onStarted(event.value);
+      for (const told of await this.#received.take(event)) {
+        const fresh = this.#told.fresh(told);
+        if (fresh !== undefined) emit(fresh);
+      }
     }
   }
 
-  /** The failure of a stream that can be taken up again. */
-  #lossOf(error: unknown, attempts: number): TransportError['failure'] | undefined {
-    if (!(error instanceof TransportError) || this.options.retention === 0) return undefined;
-    return error.failure.isUnavailable && attempts < mostAttempts ? error.failure : undefined;
+  #onStarted({ generationId, revision, seed }: Origin): void {
+    if (this.#origin !== undefined && this.#origin.revision !== revision) {
+      throw new EmuError('CURSOR_EXPIRED', '[remote] the server has another model than when it began', {
+        hint: 'Send the request again.',
+        details: { before: this.#origin.revision, now: revision },
+      });
+    }
+    this.#origin = { generationId, revision, seed };
+  }
+
+  /** Whether a server that was asked to go on knows nothing of the generation. */
+  #isForgotten(error: unknown): boolean {
+    return (
+      error instanceof TransportError &&
+      error.failure.error.code === 'CURSOR_EXPIRED' &&
+      this.#origin !== undefined &&
+      this.#last > 0n
+    );
   }
 
   /** After the first event a repeat would tell everything twice: whoever repeats must see another kind of error. */
   #asFinal(error: unknown): unknown {
-    return this.#last > 0n ? publicError(error) : error;
+    return this.#hasBegun ? publicError(error) : error;
   }
 
   /** A server that keeps lost streams does not stop by itself. */
   #stopAtServer(): void {
-    if (this.options.retention === 0 || this.#generationId === undefined) return;
-    this.calls.cancel(this.#generationId).catch(() => undefined); // gone, or over already
+    if (this.options.retention === 0 || this.#origin === undefined) return;
+    this.calls.cancel(this.#origin.generationId).catch(() => undefined); // gone, or over already
   }
 }
