@@ -117,8 +117,14 @@ describe('instructSequence', () => {
     expect(ids.filter((id) => id === special.imageSlot)).toHaveLength(2);
   });
 
+  it('makes a pair the answer to what caption asks, and learns its text alone', () => {
+    const { ids, learned = [] } = instructSequence(sampleOf('pair', [grey(1), said('a star')]), model);
+    expect(model.tokenizer.decode(ids)).toContain('the image depicts a photo of a star');
+    expect(ids.filter((_, place) => learned[place])).toEqual([...words('a star'), special.eos]);
+  });
+
   it('refuses a sample without an answer', () => {
-    expect(() => instructSequence(sampleOf('pair', [grey(1), said('a star')]), model)).toThrow(
+    expect(() => instructSequence(sampleOf('document', [grey(1), said('a star')]), model)).toThrow(
       '[packing] sample test/0 has no answer to learn',
     );
   });

@@ -2,6 +2,7 @@ import type { Sample, SampleElement, SampleImage, SampleRole } from '@emu/data';
 import { EmuError } from '@emu/program';
 
 import { chatParts, type ChatMessage, type ChatPart } from '../../generate/chat-format.js';
+import { captionPrompt } from '../../generate/verbs.js';
 import { image, video, type PromptItem } from '../../image/media.js';
 import { preprocessForEncoder } from '../../image/preprocess.js';
 import { rgbPixels } from '../../image/pixels.js';
@@ -63,11 +64,12 @@ export function encoderPixels({ width, height, data }: SampleImage, imageSize: n
 /**
  * A sample as instruction tuning reads it: `<system> [USER]: <question> [ASSISTANT]: <answer></s>`, turns one after the
  * other, as `chat` writes them when the model runs; only answers and their `</s>` are learned. Elements without a role
- * count as the user's.
+ * count as the user's. A pair becomes what `caption` asks and its text the answer.
  * @throws EmuError INVALID_PROMPT for turns out of order, a sample without an answer, or one that does not fit.
  * Source: Emu1/inference.py:64-68; loss on the answer only as in Emu2 (arXiv 2312.13286).
  */
 export function instructSequence(sample: Sample, model: SequenceModel): TrainingSequence {
+  if (sample.kind === 'pair') return captionSequence(sample, model);
   const media = new Map<PromptItem, readonly SampleImage[]>();
   const messages = messagesOf(sample, media);
   const answers = [...messages.keys()].filter((index) => messages[index]?.role === 'assistant');
@@ -93,6 +95,35 @@ export function instructSequence(sample: Sample, model: SequenceModel): Training
     learned.fill(true, encode(promptTo(index)).length, encode(answered(index)).length);
   const elements = sample.elements.slice(0, lastAnswerElement(sample) + 1);
   return { ids, learned, pictures: picturesOf(elements, model) };
+}
+
+/** A pair as `caption` asks for it: the text of the pair is what follows the words that the answer begins with. */
+function captionSequence(sample: Sample, model: SequenceModel): TrainingSequence {
+  const { tokenizer } = model;
+  const picture = sample.elements.find((element) => element.type === 'image');
+  const caption = sample.elements
+    .flatMap((element) => (element.type === 'text' ? [element.text] : []))
+    .join(' ');
+  const media = new Map<PromptItem, readonly SampleImage[]>();
+  const item = picture === undefined ? undefined : mediumOf(picture, media);
+  const asked = item === undefined ? undefined : captionPrompt(item, tokenizer, '');
+  if (asked?.kind !== 'chat' || caption === '') {
+    throw new EmuError('INVALID_PROMPT', `[packing] sample ${sample.id} is no picture with a text`, {
+      details: { sample: sample.id },
+    });
+  }
+  const prompt: readonly PromptPart[] = [
+    ...chatParts(asked.messages).flatMap((part) => partsOf(part, media, model.queries)),
+    { text: asked.answerBegins },
+  ];
+  const ids = tokenizer.encodeSegments([...prompt, { text: ` ${caption}` }, { special: 'eos' }]);
+  if (ids.length > model.longest) throw tooLong(sample, model);
+  const begin = tokenizer.encodeSegments(prompt).length;
+  return {
+    ids,
+    learned: ids.map((_, place) => place >= begin),
+    pictures: picturesOf(sample.elements, model),
+  };
 }
 
 function tooLong({ id, kind }: Sample, { longest }: SequenceModel): EmuError {

@@ -1,6 +1,7 @@
 import { EmuError, Philox, type WeightSource } from '@emu/program';
 import { z } from 'zod';
 
+import { relativeBuckets } from '../../models/causal-transformer.js';
 import { textTower, type TextTowerConfig } from '../../models/text-tower.js';
 import { Parameters } from '../../nn/parameters.js';
 import { textOf } from '../data/fixed-samples.js';
@@ -30,6 +31,10 @@ const contrastiveOptions = z.strictObject({
     })
     .prefault({})
     .describe('the text half, which is left behind'),
+  causal_transformer: z
+    .boolean()
+    .default(false)
+    .describe('whether the Causal Transformer learns along, so that a small model sees from its first steps'),
 });
 type ContrastiveRecipe = Recipe & z.output<typeof contrastiveOptions>;
 
@@ -53,11 +58,13 @@ async function createContrastiveTask(
   const sources = recipeSources(recipe);
   const text = towerConfig(recipe, source);
   const batch = recipe.per_device_train_batch_size;
-  const { visual } = source.config;
-  const program = contrastiveProgram(visual, text, batch, { precision: recipePrecision(recipe) });
+  const program = contrastiveProgram(source.config, text, batch, {
+    precision: recipePrecision(recipe),
+    causalTransformer: recipe.causal_transformer,
+  });
   const open = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number): BatchStream => {
     const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
-    return mixedStream(sources, mix, pairMaker(source, text, batch), from, limit);
+    return mixedStream(sources, mix, pairMaker(source, text, recipe), from, limit);
   };
   return {
     name: 'contrastive',
@@ -66,7 +73,9 @@ async function createContrastiveTask(
     program: () => program,
     batches: (from) => open('train', from),
     heldOutBatches: () => open('evaluation', null, recipe.eval_batches),
-    initial: (name) => towerInitial(name, text, recipe.seed) ?? source.initial(name),
+    initial: (name) =>
+      towerInitial(name, text, source.config.causalTransformer.outputWidth, recipe.seed) ??
+      source.initial(name),
     save: (weights, folder) => writeTrainedModel(source, weights, folder, { dtype: recipe.save_dtype }),
   };
 }
@@ -92,7 +101,12 @@ function towerConfig({ text_tower: tower }: ContrastiveRecipe, { config }: Model
 }
 
 /** Takes samples that have both a picture and a text: their first picture and all their words. */
-function pairMaker(source: ModelSource, text: TextTowerConfig, batch: number): BatchMaker {
+function pairMaker(source: ModelSource, text: TextTowerConfig, recipe: ContrastiveRecipe): BatchMaker {
+  const batch = recipe.per_device_train_batch_size;
+  const fixed = {
+    pairIndex: Int32Array.from({ length: batch }, (_, row) => row),
+    ...(recipe.causal_transformer && { relativeBuckets: relativeBuckets(source.config.causalTransformer) }),
+  };
   const { imageSize } = source.config.visual;
   const pictureLength = 3 * imageSize * imageSize;
   return async (reader) => {
@@ -130,7 +144,7 @@ function pairMaker(source: ModelSource, text: TextTowerConfig, batch: number): B
     }
     return {
       program: programKey,
-      inputs: { pixels, textIds, textLast, pairIndex: Int32Array.from({ length: batch }, (_, row) => row) },
+      inputs: { pixels, textIds, textLast, ...fixed },
       counts: { samples: batch, tokens, images: batch },
       label: batchLabel(reader, names),
     };
@@ -143,11 +157,19 @@ function clipped(ids: readonly number[], length: number, eos: number): readonly 
 }
 
 /** First values of the tower: normal of 0.02, norms 1, biases 0, as CLIP's; undefined for a tensor of the model. */
-function towerInitial(name: string, config: TextTowerConfig, seed: number): WeightSource | undefined {
+function towerInitial(
+  name: string,
+  config: TextTowerConfig,
+  embeddingWidth: number,
+  seed: number,
+): WeightSource | undefined {
   if (name === logitScaleName) {
     return { kind: 'data', dtype: 'f32', data: Float32Array.of(firstLogitScale) };
   }
-  const tensors = Parameters.askedBy((p) => textTower(p.in('text'), config));
+  const tensors = Parameters.askedBy((p) => [
+    textTower(p.in('text'), config),
+    p.in('text').linearWithoutBias('embedding_head', embeddingWidth, config.outputWidth),
+  ]);
   const index = tensors.findIndex((tensor) => tensor.name === name);
   const shape = tensors[index]?.shape;
   if (shape === undefined) return undefined;

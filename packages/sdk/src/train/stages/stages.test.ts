@@ -159,6 +159,7 @@ describe('the stages of training', { timeout: 240_000 }, () => {
       pairs,
       'per_device_train_batch_size: 8',
       'text_tower: { width: 32, layers: 1, heads: 2, context_length: 24 }',
+      'causal_transformer: true',
     ]);
     expect(mean(result.losses.slice(-5))).toBeLessThan(mean(result.losses.slice(0, 3)));
     await expect(readFile(join(result.model, 'config.json'), 'utf8')).resolves.toContain('"emu"');
