@@ -20,3 +20,4 @@ export {
   type JudgedPicture,
   type Wanted,
 } from './judge/judge.js';
+export * from './suite/index.js';
