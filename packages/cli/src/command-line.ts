@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { addCompletion } from './commands/completion.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEnvironment } from './commands/environment.js';
+import { addEval } from './commands/eval.js';
 import { addGeneration } from './commands/generation.js';
 import { addJobs } from './commands/jobs.js';
 import { addModel } from './commands/model.js';
@@ -41,6 +42,7 @@ export function commandLine(terminal: Terminal): Command {
   addTrain(program, terminal);
   addJobs(program, terminal);
   addVerify(program, terminal);
+  addEval(program, terminal);
   addServe(program, terminal);
   addSpeed(program, terminal);
   addDoctor(program, terminal);

@@ -20,8 +20,12 @@ export interface ModelFlags extends CommonFlags {
 }
 
 export function withModelFlags(command: Command): Command {
+  return withRunFlags(command.option('--model <dir>', 'model folder (default: EMU_MODEL)'));
+}
+
+/** How a model is run, for commands that take its folder as an argument. */
+export function withRunFlags(command: Command): Command {
   return command
-    .option('--model <dir>', 'model folder (default: EMU_MODEL)')
     .option('--device <name>', 'cpu or reference (default: EMU_DEVICE, else cpu)', oneOf(devices))
     .option(
       '--dtype <name>',
