@@ -29,7 +29,10 @@ export function filterScores(
   scores: Float32Array,
   { temperature, topK, topP }: SamplingOptions,
 ): Float32Array {
-  const kept = scores.map((score) => score / temperature);
+  const kept = new Float32Array(scores.length);
+  for (let index = 0; index < scores.length; index++) {
+    kept[index] = (scores[index] ?? -Infinity) / temperature;
+  }
   if (topK > 0 && topK < kept.length) keepBest(kept, topK);
   if (topP < 1) keepNucleus(kept, topP);
   return kept;
@@ -38,7 +41,9 @@ export function filterScores(
 function keepBest(scores: Float32Array, count: number): void {
   const sorted = scores.slice().sort();
   const threshold = sorted[sorted.length - count] ?? -Infinity;
-  for (const [index, score] of scores.entries()) if (score < threshold) scores[index] = -Infinity;
+  for (let index = 0; index < scores.length; index++) {
+    if ((scores[index] ?? -Infinity) < threshold) scores[index] = -Infinity;
+  }
 }
 
 /** Drops the worst tokens as long as their probabilities sum to at most 1 - topP. Of equals, higher ids go first. */
@@ -83,7 +88,8 @@ export function drawToken(scores: Float32Array, options: SamplingOptions, place:
   const target = uniformAt(place);
   let sum = 0;
   let last = -1;
-  for (const [id, probability] of probabilities.entries()) {
+  for (let id = 0; id < probabilities.length; id++) {
+    const probability = probabilities[id] ?? 0;
     if (!(probability > 0)) continue;
     sum += probability;
     last = id;
