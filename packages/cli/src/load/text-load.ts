@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import type { GenerationStream, TextOptions } from '@emu/sdk';
 
 import { Arrivals, uniform } from './arrivals.js';
@@ -68,6 +70,7 @@ class TextRun {
     this.#from = this.#start + load.warmUpSeconds * 1000;
     this.#to = this.#from + load.seconds * 1000;
     this.#end = AbortSignal.any([load.signal, AbortSignal.timeout(Math.ceil(this.#to - this.#start))]);
+    setMaxListeners(0, this.#end); // one per request under way
     this.#arrivals = new Arrivals(load.rate, seed);
   }
 
@@ -107,6 +110,8 @@ class TextRun {
     const stream = this.#target.generate(promptOf(index), {
       numBeams: 1,
       temperature: 1, // an untrained model that takes the likeliest may say the same half of a character for ever
+      topP: 1,
+      topK: 0,
       seed: index,
       minNewTokens: count,
       maxNewTokens: count,
