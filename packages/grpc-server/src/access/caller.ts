@@ -14,6 +14,14 @@ export interface Caller {
 /** The caller of a server that asks for no keys. */
 export const anonymous: Caller = { name: 'anonymous', scopes: new Set(scopes) };
 
+/**
+ * Whose turn it is when calls wait for the model: that of the key or certificate; without either, that of the machine.
+ * peer: HOST:PORT. The port is another for every connection, and a client with many should not have many turns.
+ */
+export function clientOf(caller: Caller, peer: string): string {
+  return caller.name === anonymous.name ? `peer ${peer.replace(/:\d+$/, '')}` : caller.name;
+}
+
 /** Scopes of which a service needs one; undefined needs only a valid key. */
 const neededScopes: Readonly<Record<string, readonly Scope[]>> = {
   'emu.v1.GenerationService': ['generate'],

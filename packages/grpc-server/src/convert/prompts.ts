@@ -15,6 +15,8 @@ export interface PromptReading {
   readonly limits: Limits;
   /** Name of the caller, whose uploads may be named. */
   readonly owner: string;
+  /** Whose turn the call waits for. */
+  readonly client: string;
   readonly signal: AbortSignal;
 }
 

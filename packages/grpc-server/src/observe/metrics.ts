@@ -74,6 +74,18 @@ export class ServerMetrics {
       models,
       ({ emu }) => emu.statistics().pages.total,
     );
+    this.#sampled(
+      'emu_kv_cache_sequences_held',
+      'Sequences of the key/value cache that calls hold.',
+      models,
+      ({ emu }) => emu.statistics().sequences.held,
+    );
+    this.#sampled(
+      'emu_kv_cache_sequences',
+      'Sequences that the key/value cache has room for.',
+      models,
+      ({ emu }) => emu.statistics().sequences.total,
+    );
     this.#sampled('emu_kv_cache_bytes', 'Bytes of the key/value cache.', models, (model) => model.cacheBytes);
     this.#sampled(
       'emu_native_bytes',

@@ -144,7 +144,7 @@ async function rank(context: ServiceContext, request: ScoreRequest, call: Incomi
   const ranked = await model.emu.score(items, candidates, {
     rankBy,
     ...(segmentCount === undefined ? {} : { segments: segmentCount }),
-    client: call.caller.name,
+    client: call.client,
     signal: call.signal,
   });
   const places = ranked.map((each, index) => ({ ...each, rank: index + 1 }));

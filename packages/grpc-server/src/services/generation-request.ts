@@ -75,7 +75,7 @@ export async function beginGenerate(
   reading: PromptReading,
 ): Promise<GenerationStream> {
   const { emu } = reading.model;
-  const running = { ...options, signal: reading.signal, onAbort: 'return', client: reading.owner } as const;
+  const running = { ...options, signal: reading.signal, onAbort: 'return', client: reading.client } as const;
   switch (input.case) {
     case 'prompt': {
       const items = await readParts(input.value.parts, 'prompt.parts', reading);

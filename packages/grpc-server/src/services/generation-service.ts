@@ -88,7 +88,7 @@ async function runDecodeImage(
     encode: encodeDecodeImage,
     begin: (signal) =>
       Promise.resolve(
-        model.emu.decodeImage(embedding, { ...options, signal, onAbort: 'return', client: call.caller.name }),
+        model.emu.decodeImage(embedding, { ...options, signal, onAbort: 'return', client: call.client }),
       ),
     arrivedAt: call.arrivedAt,
   });

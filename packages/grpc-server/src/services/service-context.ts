@@ -40,8 +40,8 @@ export function readyModel(context: ServiceContext, name: string): ServedModel {
 export function reading(
   { pictures, limits }: ServiceContext,
   model: ServedModel,
-  { caller }: Incoming,
+  { caller, client }: Incoming,
   signal: AbortSignal,
 ): PromptReading {
-  return { model, pictures, limits, owner: caller.name, signal };
+  return { model, pictures, limits, owner: caller.name, client, signal };
 }

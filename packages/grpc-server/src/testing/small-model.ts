@@ -15,14 +15,16 @@ interface DemoSizes {
 }
 
 /** An untrained model with the demo's parts, fewer and narrower: what it says means nothing, how it runs is real. */
-export async function openSmallModel(): Promise<{
+export async function openSmallModel(
+  options: { readonly cacheSlots?: number; readonly queueLimit?: number } = {},
+): Promise<{
   readonly emu: Emu;
   readonly folder: string;
   close(): Promise<void>;
 }> {
   const folder = await mkdtemp(join(tmpdir(), 'emu-small-'));
   await writeSmallModel(folder);
-  const emu = await Emu.fromPretrained(folder, { threads: 2 });
+  const emu = await Emu.fromPretrained(folder, { threads: 2, ...options });
   const close = async (): Promise<void> => {
     await emu.dispose();
     await rm(folder, { recursive: true, force: true });

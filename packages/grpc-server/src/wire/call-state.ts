@@ -12,6 +12,8 @@ export interface CallState {
   /** Full name, such as "emu.v1.GenerationService/Generate". */
   readonly method: string;
   readonly caller: Caller;
+  /** Calls of one client wait in one line for the model; the lines take turns. */
+  readonly client: string;
   readonly log: Logger;
   readonly span: Span;
   /** performance.now() at arrival. */

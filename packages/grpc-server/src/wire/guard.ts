@@ -11,7 +11,7 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 
-import { anonymous, checkScope, type Caller } from '../access/caller.js';
+import { anonymous, checkScope, clientOf, type Caller } from '../access/caller.js';
 import type { ServerMetrics } from '../observe/metrics.js';
 import { keepCallState, type CallState } from './call-state.js';
 import { callStatus, detailsKey } from './status.js';
@@ -152,7 +152,8 @@ class CallWatch {
       resetStream(this.#call);
     };
     const { requestId } = this;
-    return { requestId, method, caller, log, span, arrivedAt: this.#arrivedAt, reset, facts: {} };
+    const client = clientOf(caller, this.#call.getPeer());
+    return { requestId, method, caller, client, log, span, arrivedAt: this.#arrivedAt, reset, facts: {} };
   }
 
   #completed(status: Status): Status {
