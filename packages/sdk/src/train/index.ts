@@ -8,6 +8,7 @@ export type {
   BatchCounts,
   BatchStream,
   SampleContext,
+  TrainedModel,
   TrainedWeights,
   TrainingBatch,
   TrainingCompanion,
@@ -17,6 +18,8 @@ export type {
 } from './task.js';
 export { objectiveOf, visualReductions } from './objective/objective-options.js';
 export type { ObjectiveOptions, VisualReduction } from './objective/objective-options.js';
+export { autoencoderProgram } from './objective/autoencoder-program.js';
+export type { AutoencoderOptions } from './objective/autoencoder-program.js';
 export { noiseProgram } from './objective/noise-program.js';
 export { unifiedProgram } from './objective/unified-program.js';
 export type { UnifiedOptions, UnifiedShape } from './objective/unified-program.js';

@@ -111,6 +111,9 @@ export interface TrainingTask {
   close?(): Promise<void>;
 }
 
+/** What a training session needs of a task: the model, without its data and its files. */
+export type TrainedModel = Pick<TrainingTask, 'name' | 'parameters' | 'program' | 'initial'>;
+
 /** Whether weight decay applies to a parameter. */
 export function hasDecay(parameter: TrainingParameter): boolean {
   return parameter.decay ?? parameter.shape.length >= 2;

@@ -1,12 +1,12 @@
 import { EmuError, sameShape, type Program } from '@emu/program';
 
-import type { TrainingTask } from '../task.js';
+import type { TrainedModel } from '../task.js';
 
 /**
  * Holds a task to its word: the loss is there, and every weight the program reads is a parameter of the same shape.
  * @throws EmuError INVALID_CONFIG naming what contradicts.
  */
-export function checkProgram(task: TrainingTask, program: Program): void {
+export function checkProgram(task: TrainedModel, program: Program): void {
   const loss = program.outputs.find(({ name }) => name === 'loss');
   const type = loss === undefined ? undefined : program.values[loss.value];
   if (type?.dtype !== 'f32' || !sameShape(type.shape, [1])) {

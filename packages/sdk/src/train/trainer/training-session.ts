@@ -31,7 +31,7 @@ import {
   updateProgram,
 } from '../optimizer/update-program.js';
 import type { StateTensor } from '../run-folder/checkpoint.js';
-import type { TrainedWeights, TrainingBatch, TrainingParameter, TrainingTask } from '../task.js';
+import type { TrainedModel, TrainedWeights, TrainingBatch, TrainingParameter } from '../task.js';
 import { checkProgram } from './check-program.js';
 
 export interface TrainingSessionOptions {
@@ -68,7 +68,7 @@ export class TrainingSession {
 
   private constructor(
     backend: Backend,
-    readonly task: TrainingTask,
+    readonly task: TrainedModel,
     readonly settings: OptimizerSettings,
     readonly options: TrainingSessionOptions,
   ) {
@@ -91,7 +91,7 @@ export class TrainingSession {
    */
   static open(
     backend: Backend,
-    task: TrainingTask,
+    task: TrainedModel,
     settings: OptimizerSettings,
     options: TrainingSessionOptions,
   ): TrainingSession {
@@ -239,7 +239,7 @@ export class TrainingSession {
 }
 
 /** A task's program with its trained weights as states. @throws EmuError INVALID_CONFIG, see `checkProgram`. */
-export function lossProgram(task: TrainingTask, trained: ReadonlySet<string>, key: string): Program {
+export function lossProgram(task: TrainedModel, trained: ReadonlySet<string>, key: string): Program {
   const program = task.program(key);
   checkProgram(task, program);
   return trainable(program, { states: (name) => trained.has(name) });
@@ -247,7 +247,7 @@ export function lossProgram(task: TrainingTask, trained: ReadonlySet<string>, ke
 
 /** The program of forward and backward pass: gradients are added to the states `gradient.<parameter>`. */
 export function gradientProgram(
-  task: TrainingTask,
+  task: TrainedModel,
   trained: ReadonlySet<string>,
   key: string,
   { recompute }: Pick<TrainingSessionOptions, 'recompute'>,
@@ -257,7 +257,7 @@ export function gradientProgram(
   return gradient(program, { loss: 'loss', of, into: 'states', recompute });
 }
 
-async function initialValues(task: TrainingTask, parameter: TrainingParameter): Promise<Float32Array> {
+async function initialValues(task: TrainedModel, parameter: TrainingParameter): Promise<Float32Array> {
   const { name, shape } = parameter;
   const source = await task.initial(name);
   const tensor = await sourceTensor(name, parameter, source);
