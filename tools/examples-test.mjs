@@ -10,6 +10,7 @@ const folder = join(root, 'out', 'examples');
 const photograph = join(root, 'testdata', 'pictures', 'chelsea.png');
 const circle = join(folder, 'circle.png');
 const longest = 40;
+const tours = new Set(['tour.mjs', 'drawn-world.mjs']);
 
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
@@ -70,6 +71,13 @@ const checks = {
     expectMatch(text, /Speed: +\d+ tokens\/s, one picture of 20 steps in \d+\.\d s\nWritten: .*picture\.png/);
     for (const file of ['picture.png', 'blend.png']) expectPicture(join(folder, file), 128);
   },
+  'drawn-world.mjs': () => {
+    const text = output('drawn-world.mjs', [model, folder]);
+    expectMatch(text, /the model: [^]*Questions:[^]*eight frames[^]*four examples:[^]*painted:[^]*blended:/);
+    expectMatch(text, /Speed: +\d+ tokens\/s\n +a picture of 20 steps in \d+\.\d+ s\nWritten: /);
+    for (const file of ['painting.png', 'blend.png']) expectPicture(join(folder, file), 128);
+    expectPicture(join(folder, 'scene.png'), 64);
+  },
 };
 
 const programs = readdirSync(join(root, 'examples')).filter((name) => name.endsWith('.mjs'));
@@ -79,9 +87,9 @@ await runChecks([
     run: checks[name] ?? (() => Promise.reject(new Error('has no check in tools/examples-test.mjs'))),
   })),
   {
-    name: `all but the tour have at most ${longest} lines`,
+    name: `all but the tours have at most ${longest} lines`,
     run: () => {
-      for (const name of programs.filter((program) => program !== 'tour.mjs')) {
+      for (const name of programs.filter((program) => !tours.has(program))) {
         const lines = readFileSync(join(root, 'examples', name), 'utf8').split('\n').length - 1;
         if (lines > longest) throw new Error(`${name} has ${lines} lines`);
       }

@@ -129,7 +129,7 @@ const suites = [
   command('imports', 'node', ['tools/check-imports.mjs']),
   command('types', 'npx', ['nx', 'run-many', '-t', 'typecheck', '--output-style=stream']),
   command('lint', 'npx', ['nx', 'run-many', '-t', 'lint', '--output-style=stream']),
-  command('tools', 'node', ['--test', 'tools/check-imports.test.mjs']),
+  command('tools', 'node', ['--test', 'tools/check-imports.test.mjs', 'tools/model-card.test.mjs']),
   commands('format', [
     ['npx', 'prettier', '--check', 'packages/*/src/**/*.ts', 'tools/**/*.mjs', 'examples/**/*.mjs'],
     ['tools/lint-cpp.sh'],

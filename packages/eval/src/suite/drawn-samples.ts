@@ -16,6 +16,26 @@ export interface SampleChoice {
 /** Of every kind at least one sample in a hundred suits every choice that is made here. */
 const attemptsPerSample = 1000;
 
+/**
+ * Accepts samples of each group until it has its share of `count`, so that no kind is measured on a few samples by
+ * chance; samples of no group never.
+ */
+export function evenly(
+  groups: readonly string[],
+  count: number,
+  groupOf: (sample: Sample) => string,
+): (sample: Sample) => boolean {
+  const share = Math.ceil(count / groups.length);
+  const taken = new Map(groups.map((group) => [group, 0]));
+  return (sample) => {
+    const group = groupOf(sample);
+    const before = taken.get(group);
+    if (before === undefined || before >= share) return false;
+    taken.set(group, before + 1);
+    return true;
+  };
+}
+
 /** The first samples of a split that suit; none of them is ever in training. */
 export async function takeSamples(choice: SampleChoice): Promise<readonly Sample[]> {
   const { kind, split, seed, count, shots, accepts = () => true } = choice;

@@ -2,7 +2,7 @@ import type { Sample, SampleImage } from '@emu/data';
 
 import { featureStatistics, frechetDistance } from '../metrics/frechet.js';
 import { showsExactly } from '../judge/judge.js';
-import { takeSamples, textsOf } from './drawn-samples.js';
+import { evenly, takeSamples, textsOf } from './drawn-samples.js';
 import { bootstrap, proportion, proportions, seededIndices } from './estimate.js';
 import { paint, seen, showsScene } from './paint.js';
 import type { Estimate, MeasuredScore } from './score.js';
@@ -63,8 +63,9 @@ function shuffledWords(caption: string, seed: number): string {
   return `${words.join(' ')}.`;
 }
 
-/** More numbers than that take minutes to resample. */
+/** More numbers than that take minutes to resample; of fewer paintings an interval would say nothing. */
 const widestResampled = 256;
+const fewestResampled = 20;
 
 function distanceOf(
   paintings: readonly Float32Array[],
@@ -78,7 +79,7 @@ function distanceOf(
   return bootstrap(
     paintings,
     (rows) => frechetDistance(statistics(rows), truth),
-    width > widestResampled ? 0 : 20,
+    width > widestResampled || paintings.length < fewestResampled ? 0 : 20,
   );
 }
 
@@ -121,18 +122,22 @@ const paintingTest: SuiteTest = {
   },
 };
 
-/** Paintings of color and shape, or shapes and relation, that training never put together. */
+/**
+ * Paintings of color and shape, or shapes and relation, that training never put together; as many of one object as of
+ * two.
+ */
 const heldOutTest: SuiteTest = {
   name: 'held-out paintings',
   scores: ['t2i_heldout_accuracy'],
   paints: true,
   async run({ emu }: TestSubject, settings) {
+    const count = paintingLimit(settings);
     const samples = await takeSamples({
       kind: 'pair',
       split: 'held-out',
       seed: settings.seed,
-      count: paintingLimit(settings),
-      accepts: (sample) => objectCount(sample) <= 2,
+      count,
+      accepts: evenly(['1', '2'], count, (sample) => String(objectCount(sample))),
     });
     const paintings = await together(samples, paintingsAtOnce, settings, (sample, index) =>
       paint(emu, captionOf(sample), settings, index),

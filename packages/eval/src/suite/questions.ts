@@ -2,11 +2,14 @@ import type { Sample, SampleKind } from '@emu/data';
 
 import { vqaAccuracy } from '../metrics/vqa-accuracy.js';
 import { answer } from './answers.js';
-import { promptOf, takeSamples, type SampleChoice } from './drawn-samples.js';
+import { evenly, promptOf, takeSamples, type SampleChoice } from './drawn-samples.js';
 import { proportion, proportions } from './estimate.js';
 import type { MeasuredScore, ScoreKey } from './score.js';
 import type { SuiteTest, TestSettings, TestSubject } from './suite-test.js';
 import { answersAtOnce, together } from './together.js';
+
+/** Kinds of questions about one picture; each is asked as often as the others. */
+const pictureTasks = ['color', 'shape', 'count', 'relation', 'existence'];
 
 /** People who are asked in the official measure; here they all know the truth. */
 const people = 10;
@@ -26,7 +29,9 @@ async function measure(
   choice: Pick<SampleChoice, 'kind' | 'split'>,
 ): Promise<MeasuredScore> {
   const { limit: count, seed, signal } = settings;
-  const samples = await takeSamples({ ...choice, seed, count });
+  const tasks = choice.kind === 'question' ? pictureTasks : ['motion'];
+  const accepts = evenly(tasks, count, ({ meta }) => meta?.task ?? '');
+  const samples = await takeSamples({ ...choice, seed, count, accepts });
   const outcomes = await together(samples, answersAtOnce, settings, async (sample) => {
     const media = promptOf(sample.elements.filter(({ type }) => type === 'image'));
     const given = await answer(emu, media, sample.meta?.question ?? '', signal);

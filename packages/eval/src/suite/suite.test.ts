@@ -85,6 +85,17 @@ describe('runSuite', () => {
     await expect(runSuite(emu, { limit: 0 })).rejects.toThrow('limit must be a whole number');
   });
 
+  it('asks every kind of question, and paints held-out scenes of one and of two objects', async () => {
+    const only = ['vqa_heldout_accuracy', 't2i_heldout_accuracy'];
+    const scores = await runSuite(emu, { limit: 5, steps: 1, only });
+    const kinds = Object.entries(scores.vqa_heldout_accuracy?.parts ?? {});
+    expect(kinds.map(([kind, { count }]) => [kind, count])).toEqual(
+      ['color', 'count', 'existence', 'relation', 'shape'].map((kind) => [kind, 1]),
+    );
+    const { parts = {} } = scores.t2i_heldout_accuracy ?? {};
+    expect([parts['one object']?.count ?? 0, parts['two objects']?.count ?? 0].sort()).toEqual([1, 2]);
+  });
+
   it('stops when the signal says so', async () => {
     const signal = AbortSignal.abort(new Error('enough'));
     await expect(runSuite(emu, { limit: 2, only: ['vqa_accuracy'], signal })).rejects.toThrow('enough');
