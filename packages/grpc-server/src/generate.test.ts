@@ -5,7 +5,7 @@ import {
   OutputModality,
   type GenerateResponse,
 } from '@emu/proto';
-import { image } from '@emu/sdk';
+import { Emu, image } from '@emu/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createServer, type EmuServer } from './index.js';
@@ -60,6 +60,37 @@ describe('Generate', () => {
     expect(last.value.usage?.outputTokenCount).toBe(20);
     expect(textOf(events)).toBe(local.text);
     expect(ErrorInfoSchema.typeName).toBe('google.rpc.ErrorInfo');
+  });
+
+  it('tells how much of a prompt the cache had, to any client and to ours', async () => {
+    const long = 'a story of a red circle and a blue square '.repeat(12);
+    const used = async (): Promise<readonly (number | undefined)[]> => {
+      const events = await client.collect(generate, {
+        input: prompt(long),
+        sampling: { maxNewTokens: 2, numBeams: 1 },
+      });
+      const last = events.at(-1)?.event;
+      const usage = last?.case === 'finished' ? last.value.usage : undefined;
+      return [usage?.cachedTokenCount, usage?.inputTokenCount];
+    };
+    const [none] = await used();
+    expect(none).toBe(0);
+    const [cached = 0, all = 0] = await used();
+    // Whole pages, and never the last position: somebody has to compute it.
+    expect(cached).toBeGreaterThan(all / 2);
+    expect(cached).toBeLessThan(all);
+    const remote = await Emu.connect(`grpc://${server.address ?? ''}`);
+    try {
+      const options = { maxNewTokens: 2, numBeams: 1 } as const;
+      const theirs = await remote.generate(long, options).result();
+      const ours = await model.emu.generate(long, options).result();
+      expect(theirs.usage).toEqual(ours.usage);
+      expect(ours.usage).toMatchObject({ promptTokens: all, cachedTokens: cached });
+      const drawn = await model.emu.imagine(long, { steps: 1 }).result();
+      expect(drawn.usage.cachedTokens).toBe(cached);
+    } finally {
+      await remote.dispose();
+    }
   });
 
   it('draws the picture that the local model draws', async () => {

@@ -59,6 +59,7 @@ describe('emu generate', () => {
       seed: 9,
       usage: {
         promptTokens: expect.any(Number) as number,
+        cachedTokens: 0, // each command opens the model anew
         completionTokens: 4,
         promptImages: 0,
         images: 0,

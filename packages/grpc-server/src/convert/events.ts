@@ -107,6 +107,7 @@ function usageOf(
 ): ReturnType<typeof create<typeof UsageSchema>> {
   return create(UsageSchema, {
     inputTokenCount: usage.promptTokens,
+    cachedTokenCount: usage.cachedTokens,
     outputTokenCount: usage.completionTokens,
     inputImageCount: Math.ceil(usage.promptImages),
     outputImageCount: usage.images,

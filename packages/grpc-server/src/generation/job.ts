@@ -205,5 +205,12 @@ export class GenerationJob {
 /** The result of a generation that was cancelled before it began. */
 const nothing = {
   finishReason: 'aborted',
-  usage: { promptTokens: 0, completionTokens: 0, promptImages: 0, images: 0, denoisingSteps: 0 },
+  usage: {
+    promptTokens: 0,
+    cachedTokens: 0,
+    completionTokens: 0,
+    promptImages: 0,
+    images: 0,
+    denoisingSteps: 0,
+  },
 } as const;

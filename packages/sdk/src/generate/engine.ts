@@ -159,7 +159,9 @@ export class Engine implements MediaEncoder {
           ((embedding: Float32Array, index: number) => {
             record.embedding(index, embedding);
           });
-        return await rollOutImage(sequence, prompt, this.rowsPerImage, { signal, ...(watch && { watch }) });
+        const onCached = (positions: number): void => record?.cached(positions);
+        const options = { signal, onCached, ...(watch && { watch }) };
+        return await rollOutImage(sequence, prompt, this.rowsPerImage, options);
       } finally {
         sequence.close();
       }

@@ -21,6 +21,8 @@ export type FinishReason = 'stop' | 'length' | 'stop-sequence' | 'aborted';
 export interface Usage {
   /** Positions of the prompt, <s> and the embeddings of pictures included. */
   readonly promptTokens: number;
+  /** Of these, positions that an earlier prompt with the same beginning had left in the key/value cache. */
+  readonly cachedTokens: number;
   /** Tokens made, </s> included; of the best beam. */
   readonly completionTokens: number;
   /** Pictures read with the prompt, and made. */

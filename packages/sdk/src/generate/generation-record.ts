@@ -11,6 +11,7 @@ export class GenerationRecord {
   #emit: (event: GenerationEvent) => void = () => undefined;
   #score: number | undefined;
   #promptTokens = 0;
+  #cachedTokens = 0;
   #promptImages = 0;
   #denoisingSteps = 0;
 
@@ -39,6 +40,11 @@ export class GenerationRecord {
     this.#promptTokens = promptTokens;
     this.#promptImages = promptImages;
     this.#emit({ type: 'started', model, seed: this.#seed });
+  }
+
+  /** Positions of the prompt that the cache had already. */
+  cached(positions: number): void {
+    this.#cachedTokens = positions;
   }
 
   token(id: number): void {
@@ -86,6 +92,7 @@ export class GenerationRecord {
       tokens: [...this.#tokens],
       usage: {
         promptTokens: this.#promptTokens,
+        cachedTokens: this.#cachedTokens,
         completionTokens: this.#tokens.length,
         promptImages: this.#promptImages,
         images: images.length,

@@ -2,6 +2,12 @@ import { EmuError } from '@emu/program';
 
 import type { Decoder, Element, Row, RowOutput, RowResult, StepOptions } from './step.js';
 
+/** How a prompt is run. */
+export interface PromptOptions extends StepOptions {
+  /** Told once how many of the prompt's positions the cache had already; before they are run. */
+  readonly onCached?: ((positions: number) => void) | undefined;
+}
+
 /**
  * One sequence in the key/value cache. Close it when it is no longer needed: its pages go back to the cache.
  * Calls on one sequence must follow one another; different sequences are independent.
@@ -72,10 +78,14 @@ export class Sequence {
   async prefill(
     prompt: readonly Element[],
     wanted: readonly RowOutput[],
-    options: StepOptions = {},
+    options: PromptOptions = {},
   ): Promise<RowResult> {
     this.#checkOpen();
-    if (this.#length === 0) this.advance(this.#decoder.pages.adopt(this.#slot, prompt));
+    if (this.#length === 0) {
+      const cached = this.#decoder.pages.adopt(this.#slot, prompt);
+      this.advance(cached);
+      options.onCached?.(cached);
+    }
     const result = await this.extend(prompt.slice(this.#length), wanted, options);
     if (this.#open && this.#length === prompt.length) this.#decoder.pages.keep(this.#slot, prompt);
     return result;

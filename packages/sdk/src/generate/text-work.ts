@@ -97,6 +97,9 @@ export class TextWork implements GenerationWork {
       startId: bos,
       maxNewTokens,
       signal,
+      onCached: (positions) => {
+        this.#record.cached(positions);
+      },
       imageHook: this.pictures && this.#imageHook(this.pictures, signal),
       rules: {
         repetitionPenalty,

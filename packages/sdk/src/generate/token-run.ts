@@ -14,6 +14,8 @@ export interface TokenTask {
   /** Makes a picture where the model wrote [IMG]; see `ImageHook`. Greedy search and sampling only. */
   readonly imageHook?: ImageHook | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told how many of the prompt's positions the cache had already. */
+  readonly onCached?: ((positions: number) => void) | undefined;
 }
 
 /**

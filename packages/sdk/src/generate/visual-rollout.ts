@@ -1,7 +1,7 @@
 import { EmuError } from '@emu/program';
 
-import type { Sequence } from './sequence.js';
-import type { Element, StepOptions } from './step.js';
+import type { PromptOptions, Sequence } from './sequence.js';
+import type { Element } from './step.js';
 
 /** Told of each visual embedding f32[D] as it is made, with its index from 0. */
 export type EmbeddingWatcher = (embedding: Float32Array, index: number) => void;
@@ -17,7 +17,7 @@ export async function rollOutImage(
   sequence: Sequence,
   opening: readonly Element[],
   count: number,
-  options: StepOptions & { readonly watch?: EmbeddingWatcher },
+  options: PromptOptions & { readonly watch?: EmbeddingWatcher },
 ): Promise<Float32Array> {
   const made: Float32Array[] = [];
   for (let index = 0; index < count; index++) {

@@ -46,7 +46,14 @@ export class Received {
   readonly #pictures = new Map<number, Picture>();
   #seed: number | bigint = 0;
   #score: number | undefined;
-  #usage: Usage = { promptTokens: 0, completionTokens: 0, promptImages: 0, images: 0, denoisingSteps: 0 };
+  #usage: Usage = {
+    promptTokens: 0,
+    cachedTokens: 0,
+    completionTokens: 0,
+    promptImages: 0,
+    images: 0,
+    denoisingSteps: 0,
+  };
   #reason: FinishReason | undefined;
 
   /** `tellsTokens`: token events were asked for. `embeddings`: of a picture that is drawn from given ones. */
@@ -173,6 +180,7 @@ export class Received {
     this.#score = score;
     this.#usage = {
       promptTokens: usage?.inputTokenCount ?? 0,
+      cachedTokens: usage?.cachedTokenCount ?? 0,
       completionTokens: usage?.outputTokenCount ?? 0,
       promptImages: usage?.inputImageCount ?? 0,
       images: usage?.outputImageCount ?? 0,
