@@ -122,38 +122,44 @@ def decoder(sizes, dtype):
 
 
 class Residual(torch.nn.Module):
-    def __init__(self, inputs, outputs, time_width):
+    """`time_width` 0: without a time embedding."""
+
+    def __init__(self, inputs, outputs, time_width, groups=32):
         super().__init__()
-        self.norm1, self.norm2 = torch.nn.GroupNorm(32, inputs), torch.nn.GroupNorm(32, outputs)
+        self.norm1, self.norm2 = torch.nn.GroupNorm(groups, inputs), torch.nn.GroupNorm(groups, outputs)
         self.conv1 = torch.nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = torch.nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.time = torch.nn.Linear(time_width, outputs)
+        self.time = torch.nn.Linear(time_width, outputs) if time_width > 0 else None
         self.shortcut = torch.nn.Conv2d(inputs, outputs, 1) if inputs != outputs else torch.nn.Identity()
 
-    def forward(self, x, time_embedding):
-        h = self.conv1(F.silu(self.norm1(x))) + self.time(F.silu(time_embedding))[:, :, None, None]
+    def forward(self, x, time_embedding=None):
+        h = self.conv1(F.silu(self.norm1(x)))
+        if self.time is not None:
+            h = h + self.time(F.silu(time_embedding))[:, :, None, None]
         return self.shortcut(x) + self.conv2(F.silu(self.norm2(h)))
 
 
 class CrossAttention(torch.nn.Module):
-    def __init__(self, width, context_width):
+    def __init__(self, width, context_width, heads=8):
         super().__init__()
+        self.heads = heads
         self.q, self.o = torch.nn.Linear(width, width, bias=False), torch.nn.Linear(width, width)
         self.k = torch.nn.Linear(context_width, width, bias=False)
         self.v = torch.nn.Linear(context_width, width, bias=False)
 
     def forward(self, x, context):
-        q, k, v = (y.view(y.shape[0], y.shape[1], 8, -1).transpose(1, 2) for y in (self.q(x), self.k(context), self.v(context)))
+        q, k, v = (y.view(y.shape[0], y.shape[1], self.heads, -1).transpose(1, 2) for y in (self.q(x), self.k(context), self.v(context)))
         return self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape))
 
 
 class Spatial(torch.nn.Module):
-    def __init__(self, width, context_width):
+    def __init__(self, width, context_width, heads=8, groups=32):
         super().__init__()
-        self.norm = torch.nn.GroupNorm(32, width)
+        self.norm = torch.nn.GroupNorm(groups, width)
         self.proj_in, self.proj_out = torch.nn.Conv2d(width, width, 1), torch.nn.Conv2d(width, width, 1)
         self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(width) for _ in range(3))
-        self.self_attention, self.cross_attention = CrossAttention(width, width), CrossAttention(width, context_width)
+        self.self_attention = CrossAttention(width, width, heads)
+        self.cross_attention = CrossAttention(width, context_width, heads)
         self.fc1, self.fc2 = torch.nn.Linear(width, 8 * width), torch.nn.Linear(4 * width, width)
 
     def forward(self, picture, context):
@@ -247,4 +253,5 @@ def main():
             print(json.dumps({"error": repr(error)}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -9,11 +9,18 @@ export interface Peer {
   readonly name: string;
   /** Best seconds, or undefined where the peer does not do this kind of work or says that it failed. */
   measure(peerCase: PeerCase): Promise<number | undefined>;
+  /** The whole answer to a question; an error in it has been said. */
+  ask(question: object): Promise<Answer>;
   close(): void;
 }
 
-interface Answer {
+/** What a peer answers to one line. */
+export interface Answer {
   readonly seconds?: number;
+  /** Of all threads, for the same work. */
+  readonly processorSeconds?: number;
+  /** Most memory that the process held, less what it held before its first question. */
+  readonly bytes?: number | null;
   readonly version?: string;
   readonly error?: string;
 }
@@ -33,21 +40,29 @@ class ProcessPeer implements Peer {
   }
 
   async measure(peerCase: PeerCase): Promise<number | undefined> {
-    this.#child.stdin.write(`${JSON.stringify(peerCase)}\n`);
+    return (await this.ask(peerCase)).seconds;
+  }
+
+  async ask(question: object): Promise<Answer> {
+    this.#child.stdin.write(`${JSON.stringify(question)}\n`);
     const { value, done } = (await this.#answers.next()) as { value: string; done?: boolean };
     if (done === true) throw new Error(`${this.name} ended without an answer`);
     const answer = JSON.parse(value) as Answer;
     if (answer.error !== undefined) {
-      process.stderr.write(
-        `peer ${this.name} failed at ${peerCase.kind} ${peerCase.dtype}: ${answer.error}\n`,
-      );
+      process.stderr.write(`peer ${this.name} failed at ${wordsOf(question)}: ${answer.error}\n`);
     }
-    return answer.seconds;
+    return answer;
   }
 
   close(): void {
     this.#child.stdin.end();
   }
+}
+
+/** The words of a question that say what was asked: kind and dtype, or the name of a case. */
+function wordsOf(question: object): string {
+  const { kind, dtype, name } = question as Readonly<Record<string, unknown>>;
+  return [name, kind, dtype].filter((word) => typeof word === 'string').join(' ');
 }
 
 /**
@@ -89,6 +104,19 @@ export function startTorch(threads: number): Promise<Peer | undefined> {
     peerFile('torch_peer.py'),
     String(threads),
   ]);
+}
+
+/** PyTorch as a trainer, in a process of its own for every case. */
+export function startTorchTraining(threads: number): Promise<Peer | undefined> {
+  return startPeer('PyTorch', process.env['EMU_PYTHON'] ?? 'python3', [
+    peerFile('torch_training.py'),
+    String(threads),
+  ]);
+}
+
+/** Our own side of the training suite, in a process like the peer's; `file` is the built worker. */
+export function startTrainingWorker(threads: number, file: string): Promise<Peer | undefined> {
+  return startPeer('Emu', process.execPath, [file, String(threads)]);
 }
 
 /** oneDNN, through the C++ tool that tools/bench.mjs builds where the library is installed. */
