@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import { EmuError } from '@emu/program';
 import { nearestName, type Emu } from '@emu/sdk';
 
@@ -66,7 +68,8 @@ export function checkedScores(names: readonly string[]): readonly ScoreKey[] {
  */
 export async function runSuite(emu: Emu, options: SuiteOptions = {}): Promise<MeasuredScores> {
   const { limit = suiteDefaults.limit, steps = suiteDefaults.steps, seed = suiteSeed } = options;
-  const { guidanceScale, signal, onProgress, onScores } = options;
+  const { guidanceScale, onProgress, onScores } = options;
+  const signal = sharedSignal(options.signal);
   if (!Number.isInteger(limit) || limit < 1 || limit > 100_000) {
     throw new EmuError('INVALID_OPTION', `[eval] limit must be a whole number in 1..100000, got ${limit}`, {
       details: { limit },
@@ -92,4 +95,12 @@ export async function runSuite(emu: Emu, options: SuiteOptions = {}): Promise<Me
     await onScores?.(scores);
   }
   return scores;
+}
+
+/** The signal for dozens of calls at a time, each of which listens to it; Node warns of more than ten listeners. */
+function sharedSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined) return undefined;
+  const shared = AbortSignal.any([signal]);
+  setMaxListeners(0, shared);
+  return shared;
 }
