@@ -1,7 +1,7 @@
 // Training curves as one SVG: a panel per run, its losses over steps, on a logarithmic axis.
 
-const panel = { width: 420, height: 230 };
-const margin = { left: 52, right: 12, top: 28, bottom: 26 };
+const panel = { width: 420, height: 244 };
+const margin = { left: 52, right: 12, top: 42, bottom: 26 };
 const inner = {
   width: panel.width - margin.left - margin.right,
   height: panel.height - margin.top - margin.bottom,
@@ -21,10 +21,10 @@ function thinned(points) {
   });
 }
 
-/** Lines of a metrics.jsonl as curves: the loss and its terms, apart from what has no positive values. */
+/** Lines of a metrics.jsonl as curves: the loss, its terms and that of held-out data, apart from what has no positive values. */
 export function curvesOf(metrics) {
   const names = [...new Set(metrics.flatMap((line) => Object.keys(line)))].filter((name) =>
-    /^(?:eval_)?loss/.test(name),
+    /^(?:loss|eval_loss$)/.test(name),
   );
   return names
     .map((name) => ({
@@ -61,7 +61,7 @@ function panelSvg(title, curves) {
   const bottom = panel.height - 8;
   return [
     `<text x="${margin.left}" y="16" font-weight="bold">${escaped(title)}</text>`,
-    `<text x="${right}" y="16" text-anchor="end">${legend.join('')}</text>`,
+    `<text x="${margin.left}" y="32">${legend.join('')}</text>`,
     ...grid,
     ...lines,
     `<text x="${margin.left}" y="${bottom}">step 0</text>`,
