@@ -42,7 +42,7 @@ const seed = 20_230_711;
 export async function runTextLoad(target: TextTarget, load: TextLoad): Promise<TextFigures> {
   load.signal.throwIfAborted();
   const run = new TextRun(target, load);
-  await Promise.all(Array.from({ length: load.streams }, () => run.stream()));
+  await run.finish();
   load.signal.throwIfAborted();
   return run.figures();
 }
@@ -54,7 +54,11 @@ class TextRun {
   /** The measured time. */
   readonly #from: number;
   readonly #to: number;
-  readonly #end: AbortSignal;
+  /**
+   * Of our own, with a timer that is held: Node 20 may collect an AbortSignal.any of an AbortSignal.timeout before it
+   * fires, and then nothing ends.
+   */
+  readonly #ending = new AbortController();
   readonly #arrivals: Arrivals;
   readonly #firstToken = new Latencies();
   readonly #interToken = new Latencies();
@@ -69,9 +73,23 @@ class TextRun {
     this.#load = load;
     this.#from = this.#start + load.warmUpSeconds * 1000;
     this.#to = this.#from + load.seconds * 1000;
-    this.#end = AbortSignal.any([load.signal, AbortSignal.timeout(Math.ceil(this.#to - this.#start))]);
-    setMaxListeners(0, this.#end); // one per request under way
+    setMaxListeners(0, this.#ending.signal); // one per request under way
     this.#arrivals = new Arrivals(load.rate, seed);
+  }
+
+  /** Runs all streams until the time is over or the caller aborts. */
+  async finish(): Promise<void> {
+    const end = (): void => {
+      this.#ending.abort(this.#load.signal.reason);
+    };
+    const timer = setTimeout(end, this.#to - this.#start);
+    this.#load.signal.addEventListener('abort', end, { once: true });
+    try {
+      await Promise.all(Array.from({ length: this.#load.streams }, () => this.#stream()));
+    } finally {
+      clearTimeout(timer);
+      this.#load.signal.removeEventListener('abort', end);
+    }
   }
 
   figures(): TextFigures {
@@ -85,23 +103,23 @@ class TextRun {
   }
 
   /** One of the streams: takes the next request that is due, again and again. */
-  async stream(): Promise<void> {
+  async #stream(): Promise<void> {
     while (!this.#isOver()) {
       const { index, due } = this.#arrivals.next();
       const dueAt = due === undefined ? performance.now() : this.#start + due;
-      await until(dueAt, this.#end);
+      await until(dueAt, this.#ending.signal);
       if (this.#isOver()) return;
       try {
         await this.#request(index, dueAt);
       } catch {
         this.#errors += 1;
-        await until(performance.now() + errorPauseMs, this.#end);
+        await until(performance.now() + errorPauseMs, this.#ending.signal);
       }
     }
   }
 
   #isOver(): boolean {
-    return this.#end.aborted;
+    return this.#ending.signal.aborted;
   }
 
   async #request(index: number, dueAt: number): Promise<void> {
@@ -115,7 +133,7 @@ class TextRun {
       seed: index,
       minNewTokens: count,
       maxNewTokens: count,
-      signal: this.#end,
+      signal: this.#ending.signal,
       onAbort: 'return',
     });
     let texts = 0;
