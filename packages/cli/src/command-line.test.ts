@@ -12,8 +12,10 @@ import { version } from './version.js';
 
 /** Words of every command that does something, such as `model convert`. */
 function verbs(command: Command, words: readonly string[] = []): readonly (readonly string[])[] {
-  if (command.commands.length === 0) return [words];
-  return command.commands.flatMap((child) => verbs(child, [...words, child.name()]));
+  // A group such as `emu model` has no flags of its own; `emu bench` is a verb and has one below it.
+  const isVerb = words.length > 0 && (command.commands.length === 0 || command.options.length > 0);
+  const below = command.commands.flatMap((child) => verbs(child, [...words, child.name()]));
+  return isVerb ? [words, ...below] : below;
 }
 
 const all = verbs(commandLine(processTerminal())).map((words) => [words.join(' '), words] as const);
