@@ -72,7 +72,9 @@ describe('reflection', () => {
   it('shows the details of a refusal', async () => {
     const refused = curl('/emu.v1.ModelService/GetModel', '-d', '{"name":"models/none"}');
     await expect(refused).rejects.toMatchObject({
-      stderr: expect.stringMatching(/not_found[\s\S]*google.rpc.ErrorInfo[\s\S]*google.rpc.ResourceInfo/) as string,
+      stderr: expect.stringMatching(
+        /not_found[\s\S]*google.rpc.ErrorInfo[\s\S]*google.rpc.ResourceInfo/,
+      ) as string,
     });
   });
 });
