@@ -58,7 +58,7 @@ test('a backend enters sdk through node.ts alone, also by import() and by type',
     'packages/sdk/src/session.ts': `const backend = await import('@emu/native');\ntype Cpu = import('@emu/native').CpuBackend;\n`,
   };
   const because =
-    'because sdk may import only program; native is for packages/sdk/src/node.ts and packages/sdk/src/node-device.ts';
+    'because sdk may import only program, data, proto; native is for packages/sdk/src/node.ts and packages/sdk/src/node-device.ts';
   assert.deepEqual(problems(files), [
     `packages/sdk/src/session.ts:1 imports @emu/native: ${because}`,
     `packages/sdk/src/session.ts:2 imports @emu/native: ${because}`,
