@@ -9,7 +9,7 @@ import { runChecks, Skip } from './checks.mjs';
 import { makeDemoModel } from './demo-model.mjs';
 import { root } from './setup.mjs';
 
-const published = ['program', 'native', 'sdk', 'cli'];
+const published = ['program', 'data', 'proto', 'native', 'sdk', 'eval', 'grpc-server', 'cli'];
 const folder = mkdtempSync(join(tmpdir(), 'emu-pack-'));
 const consumer = join(folder, 'consumer');
 const photograph = join(root, 'testdata', 'pictures', 'chelsea.png');
