@@ -97,6 +97,24 @@ describe('emu train', () => {
     expect(resumed.stderr).toContain('checkpoints of an earlier run');
   });
 
+  it('runs several recipes one after another, the later ones from what the earlier ones made', async () => {
+    const second = join(folder, 'second.yaml');
+    const text = (await readFile(recipe, 'utf8')).replace(
+      /^model: .*\ntokenizer: .*$/m,
+      `from: ${output}/model`,
+    );
+    await writeFile(second, text.replace('nowhere', `${output}-second`));
+    const first = join(folder, 'first.yaml');
+    await writeFile(first, (await readFile(recipe, 'utf8')).replace('nowhere', output));
+    const { status, stdout, stderr } = await commandResult(['train', first, second, 'max_steps=2', '--json']);
+    expect(status, stderr).toBe(0);
+    const finished = jsonLines(stdout).filter(({ type }) => type === 'finished');
+    expect(finished.map(({ model }) => model)).toEqual([
+      join(output, 'model'),
+      join(`${output}-second`, 'model'),
+    ]);
+  });
+
   it('plans without running', async () => {
     const { status, stdout } = await train('--dry-run', '--json', '--hardware', 'flops=1e12,memory=8GiB');
     expect(status).toBe(0);

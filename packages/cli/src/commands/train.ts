@@ -42,22 +42,23 @@ interface TrainFlags extends CommonFlags {
 }
 
 const help = `
-A recipe is a YAML file; settings after it go before what it says. The same command again goes on where the run was
-stopped or killed. The first Ctrl-C writes a checkpoint and stops, the second stops at once.
+A recipe is a YAML file; settings after it go before what it says. Several recipes run one after another, each with the
+same settings. The same command again goes on where the run was stopped or killed. The first Ctrl-C writes a checkpoint
+and stops, the second stops at once.
 
 Stages: ${trainingStages.map(({ name, summary }) => `\n  ${name.padEnd(12)} ${summary}`).join('')}
 
 Examples:
-  emu train recipes/tiny/unified.yaml
-  emu train recipes/tiny/unified.yaml max_steps=200 output_dir=runs/short
-  emu train recipes/emu-14b/unified.yaml --dry-run --hardware gpus=128,flops=312e12,memory=80GiB
+  emu train recipes/tiny/3-unified.yaml
+  emu train recipes/tiny/3-unified.yaml max_steps=200 output_dir=runs/short
+  emu train recipes/tiny/*.yaml
+  emu train recipes/emu-14b/1-unified.yaml --dry-run --hardware gpus=128,flops=312e12,memory=80GiB
   emu train --json-schema > recipe.schema.json`;
 
 export function addTrain(program: Command, terminal: Terminal): void {
   withCommonFlags(program.command('train'))
-    .argument('[recipe]', 'recipe file')
-    .argument('[settings...]', 'key=value, nested keys with dots')
-    .description('train a stage of the model by a recipe, or go on with a run')
+    .argument('[recipes and settings...]', 'recipe files; key=value, nested keys with dots')
+    .description('train stages of the model by recipes, or go on with a run')
     .option('--dry-run', 'print memory, time and disk; run nothing')
     .option('--hardware <text>', 'plan for this instead of this machine: gpus=128,flops=312e12,memory=80GiB')
     .option('--resume <what>', 'auto (the newest checkpoint), never, or the folder of a checkpoint')
@@ -69,20 +70,28 @@ export function addTrain(program: Command, terminal: Terminal): void {
     )
     .option('--json-schema', 'print the JSON Schema of recipes')
     .addHelpText('after', help)
-    .action(
-      async (path: string | undefined, settings: readonly string[], flags: TrainFlags, command: Command) => {
-        const context = commandContext(terminal, flags);
-        if (flags.jsonSchema === true) {
-          terminal.stdout.write(`${JSON.stringify(recipeJsonSchema(trainingStages), null, 2)}\n`);
-          return;
-        }
-        if (path === undefined) command.error("error: missing required argument 'recipe'");
-        const overrides = flags.resume === undefined ? [] : [`resume_from_checkpoint=${flags.resume}`];
+    .action(async (recipesAndSettings: readonly string[], flags: TrainFlags, command: Command) => {
+      const context = commandContext(terminal, flags);
+      if (flags.jsonSchema === true) {
+        terminal.stdout.write(`${JSON.stringify(recipeJsonSchema(trainingStages), null, 2)}\n`);
+        return;
+      }
+      const { recipes, settings } = split(recipesAndSettings);
+      if (recipes.length === 0) command.error("error: missing required argument 'recipe'");
+      const overrides = flags.resume === undefined ? [] : [`resume_from_checkpoint=${flags.resume}`];
+      for (const path of recipes) {
         const resolved = await readRecipe(path, [...settings, ...overrides], trainingStages);
         if (flags.dryRun === true) await plan(context, resolved, flags);
         else await run(context, resolved, flags);
-      },
-    );
+      }
+    });
+}
+
+/** Recipes come first; what follows the first `key=value` is a setting, well formed or not. */
+function split(words: readonly string[]): { recipes: readonly string[]; settings: readonly string[] } {
+  const first = words.findIndex((word) => word.includes('=') && !/\.ya?ml$/.test(word));
+  const end = first === -1 ? words.length : first;
+  return { recipes: words.slice(0, end), settings: words.slice(end) };
 }
 
 async function run(context: CommandContext, resolved: ResolvedRecipe, flags: TrainFlags): Promise<void> {
