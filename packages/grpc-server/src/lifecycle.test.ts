@@ -100,6 +100,40 @@ describe('the end of a call', () => {
     expect(await metric('emu_unread_bytes')).toBe(0);
   });
 
+  it('three hundred cancelled calls that could be repeated leave nothing behind either', async () => {
+    const runs = Array.from({ length: 300 }, (_, index) =>
+      take(client.stream(generate, long({ seed: index, requestId: randomUUID() })), 1 + (index % 3)),
+    );
+    await Promise.all(runs);
+    await untilFree(10_000);
+    for (const name of [
+      'emu_generations{',
+      'emu_unread_bytes',
+      'emu_generations_kept ',
+      'emu_generations_kept_bytes',
+    ])
+      expect({ [name]: await metric(name) }).toEqual({ [name]: 0 });
+  });
+
+  it('calls that were cancelled by name can be resumed, and are gone after their retention', async () => {
+    const runs = Array.from({ length: 60 }, async (_, index) => {
+      const events: GenerateResponse[] = [];
+      for await (const event of client.stream(generate, long({ seed: index, retention: { seconds: 2n } }))) {
+        events.push(event);
+        if (events.length === 2) await client.unary(cancelGeneration, { generationId: idOf(events) });
+      }
+      return events;
+    });
+    const [first] = await Promise.all(runs);
+    expect(await metric('emu_generations_kept ')).toBe(60);
+    expect(await metric('emu_generations_kept_bytes')).toBeLessThan(60 * 100_000);
+    const resume = { input: { case: 'resume', value: { generationId: idOf(first ?? []) } } };
+    expect(await client.collect(generate, resume)).toEqual(first);
+    await expect.poll(() => metric('emu_generations_kept '), { timeout: 10_000 }).toBe(0);
+    for (const name of ['emu_generations_kept_bytes', 'emu_unread_bytes'])
+      expect({ [name]: await metric(name) }).toEqual({ [name]: 0 });
+  });
+
   it('a reader that does not read costs little and slows nobody; its text is all there when it reads on', async () => {
     const stalled = Array.from({ length: 4 }, (_, index) => client.open(generate, long({ seed: index })));
     for (const call of stalled) {

@@ -2,29 +2,41 @@ import { EmuError } from '@emu/program';
 
 import { mayUse, type Caller } from '../access/caller.js';
 import type { ServerMetrics } from '../observe/metrics.js';
-import { GenerationJob, type JobSpec } from './job.js';
+import { GenerationJob, type JobFacts, type JobSpec } from './job.js';
 
 /** A finished generation can be joined by a repeat of its request for so long. */
 const repeatMs = 60_000;
-/** Bytes of events of finished generations, over all of them; the oldest are forgotten first. */
-const mostKeptBytes = 256 * 2 ** 20;
+/** What finished generations may hold, over all of them; the oldest are forgotten first. */
+const mostKeptBytes = 64 * 2 ** 20;
+/** About what a finished generation holds besides its events: the job, its log, its timer, its places in two maps. */
+const jobBytes = 4096;
 
 /** All generations of a server: those under way, and finished ones whose events are kept. */
 export class JobRegistry {
   readonly #jobs = new Map<string, GenerationJob>();
   readonly #repeats = new Map<string, GenerationJob>();
+  /** Finished generations that are kept for a while, the oldest first, with the timers that end it. */
+  readonly #kept = new Map<GenerationJob, { readonly timer: NodeJS.Timeout; readonly bytes: number }>();
   readonly #metrics: ServerMetrics;
   readonly #mostRunning: number;
+  readonly #mostKeptBytes: number;
   #running = 0;
+  #keptBytes = 0;
 
-  constructor(metrics: ServerMetrics, mostRunning: number) {
+  constructor(metrics: ServerMetrics, mostRunning: number, mostBytes = mostKeptBytes) {
     this.#metrics = metrics;
     this.#mostRunning = mostRunning;
+    this.#mostKeptBytes = mostBytes;
   }
 
   /** Generations under way, those that wait included. */
   get running(): number {
     return this.#running;
+  }
+
+  /** Finished generations whose events are kept for repeats and lost streams, and about the bytes that they hold. */
+  get kept(): { readonly jobs: number; readonly bytes: number } {
+    return { jobs: this.#kept.size, bytes: this.#keptBytes };
   }
 
   /**
@@ -91,44 +103,52 @@ export class JobRegistry {
     this.#running += 1;
     void job.done.then(() => {
       this.#running -= 1;
-      this.#keepFor(
-        job,
-        key,
-        job.result === undefined ? 0 : Math.max(spec.retentionMs, key === undefined ? 0 : repeatMs),
-      );
+      this.#keepOrForget(job);
     });
     return job;
   }
 
   /** A job that failed is not kept: a repeat should try again. */
-  #keepFor(job: GenerationJob, key: string | undefined, milliseconds: number): void {
-    const forget = (): void => {
-      this.#jobs.delete(job.spec.id);
-      if (key !== undefined && this.#repeats.get(key) === job) this.#repeats.delete(key);
-    };
-    if (milliseconds === 0) {
-      forget();
+  #keepOrForget(job: GenerationJob): void {
+    const { retentionMs, repeat } = job.spec;
+    const milliseconds = Math.max(retentionMs, repeat === undefined ? 0 : repeatMs);
+    if (job.outcome === undefined || milliseconds === 0) {
+      this.#forget(job);
       return;
     }
-    this.#makeRoom();
-    setTimeout(() => {
-      forget();
-      job.forget();
-    }, milliseconds).unref();
+    const timer = setTimeout(() => {
+      this.#forget(job);
+    }, milliseconds);
+    timer.unref();
+    const bytes = jobBytes + job.log.bytes;
+    this.#kept.set(job, { timer, bytes });
+    this.#count(bytes);
+    for (const [oldest] of this.#kept) {
+      if (this.#keptBytes <= this.#mostKeptBytes) return;
+      this.#forget(oldest);
+    }
   }
 
-  #makeRoom(): void {
-    const finished = [...this.#jobs.values()].filter(({ isOver }) => isOver);
-    let bytes = finished.reduce((sum, { log }) => sum + log.bytes, 0);
-    for (const job of finished) {
-      if (bytes <= mostKeptBytes) return;
-      bytes -= job.log.bytes;
-      job.forget();
-      this.#jobs.delete(job.spec.id);
-    }
+  /** Nobody finds the job any more; whoever reads it still does. */
+  #forget(job: GenerationJob): void {
+    job.forget();
+    this.#jobs.delete(job.spec.id);
+    const key = repeatKey(job.spec);
+    if (key !== undefined && this.#repeats.get(key) === job) this.#repeats.delete(key);
+    const kept = this.#kept.get(job);
+    if (kept === undefined) return;
+    clearTimeout(kept.timer);
+    this.#kept.delete(job);
+    this.#count(-kept.bytes);
+  }
+
+  #count(bytes: number): void {
+    this.#keptBytes += bytes;
+    this.#metrics.keptBytes.inc(bytes);
+    this.#metrics.kept.set(this.#kept.size);
   }
 }
 
-function repeatKey({ owner, repeat }: JobSpec): string | undefined {
+function repeatKey({ owner, repeat }: JobFacts): string | undefined {
   return repeat === undefined ? undefined : `${owner}\n${repeat.requestId}`;
 }

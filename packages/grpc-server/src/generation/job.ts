@@ -24,6 +24,12 @@ export interface JobSpec {
   readonly arrivedAt: number;
 }
 
+/** A generation as it is known after it began: what began it is dropped, and the request's media with it. */
+export type JobFacts = Omit<JobSpec, 'begin'>;
+
+/** What of a result is of interest once its events have been told: a few numbers, no text and no pixels. */
+export type JobOutcome = Pick<GenerationResult, 'finishReason' | 'usage' | 'score'>;
+
 /** Bytes of events that one generation keeps: with what is under way to a reader, below 8 MiB. */
 const mostLogBytes = 6 * 2 ** 20;
 
@@ -35,7 +41,7 @@ const stoppedByCaller = new EmuError('CANCELLED', '[generate] CancelGeneration s
  * to be retained.
  */
 export class GenerationJob {
-  readonly spec: JobSpec;
+  readonly spec: JobFacts;
   readonly log: EventLog;
   /** Resolves when the work is over, however it ended. */
   readonly done: Promise<void>;
@@ -45,10 +51,11 @@ export class GenerationJob {
   #readers = 0;
   #retention: NodeJS.Timeout | undefined;
   #isOver = false;
+  #isForgotten = false;
   #failure: EmuError | undefined;
-  #result: GenerationResult | undefined;
+  #outcome: JobOutcome | undefined;
 
-  constructor(spec: JobSpec, metrics: ServerMetrics) {
+  constructor({ begin, ...spec }: JobSpec, metrics: ServerMetrics) {
     this.spec = spec;
     this.#times = new JobTimes(spec, metrics);
     this.log = new EventLog({
@@ -61,16 +68,17 @@ export class GenerationJob {
         metrics.readerBytes.inc(change);
       },
     });
-    this.done = this.#run();
+    // `begin` holds the request and the call it came with: it may live no longer than the work.
+    this.done = this.#run(begin);
   }
 
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** What it made, once it is over and has not failed. */
-  get result(): GenerationResult | undefined {
-    return this.#result;
+  /** How it ended, once it is over and has not failed. */
+  get outcome(): JobOutcome | undefined {
+    return this.#outcome;
   }
 
   /** Stops the work; the stream ends with what there is. */
@@ -83,10 +91,10 @@ export class GenerationJob {
     this.#controller.abort(failure);
   }
 
-  /** Forgets all events; nobody can read them any more. */
+  /** Keeps events no longer than those who read them now need. */
   forget(): void {
-    clearTimeout(this.#retention);
-    this.log.trim(Infinity);
+    this.#isForgotten = true;
+    this.#trimUnreadable();
   }
 
   /**
@@ -108,7 +116,7 @@ export class GenerationJob {
         if (entry !== undefined) {
           await write(entry);
           last = entry.sequence;
-          if (!this.#isKept) this.log.trim(last);
+          if (!this.#isKept && this.#readers === 1) this.log.trim(last);
         } else if (this.#isOver) {
           if (this.#failure !== undefined) throw this.#failure;
           return;
@@ -125,7 +133,7 @@ export class GenerationJob {
 
   /** Whether events stay after they were read. */
   get #isKept(): boolean {
-    return this.spec.retentionMs > 0 || this.spec.repeat !== undefined;
+    return !this.#isForgotten && (this.spec.retentionMs > 0 || this.spec.repeat !== undefined);
   }
 
   #onLastReaderGone(): void {
@@ -140,21 +148,22 @@ export class GenerationJob {
     this.#retention.unref();
   }
 
-  async #run(): Promise<void> {
+  async #run(begin: JobSpec['begin']): Promise<void> {
     const { signal } = this.#controller;
     try {
       // The caller gets its job before anything happens.
       await Promise.resolve();
-      const stream = await this.spec.begin(signal);
+      const stream = await begin(signal);
       for await (const event of stream) await this.#tell(event);
-      this.#result = await stream.result();
+      const { finishReason, usage, score } = await stream.result();
       if (signal.aborted && signal.reason !== stoppedByCaller) throw signal.reason as Error;
-      this.#finish(this.#result);
+      this.#finish({ finishReason, usage, ...(score === undefined ? {} : { score }) });
     } catch (error) {
       if (signal.reason === stoppedByCaller) this.#finish(nothing);
       else this.#failure = EmuError.from(signal.aborted ? signal.reason : error);
     } finally {
       this.#times.over(this.#failure === undefined);
+      clearTimeout(this.#retention);
       this.#isOver = true;
       this.#trimUnreadable();
       this.#wake();
@@ -173,8 +182,9 @@ export class GenerationJob {
     this.#wake();
   }
 
-  #finish(result: Pick<GenerationResult, 'finishReason' | 'usage' | 'score'>): void {
-    const { finishReason: reason, usage, score } = result;
+  #finish(outcome: JobOutcome): void {
+    this.#outcome = outcome;
+    const { finishReason: reason, usage, score } = outcome;
     this.log.append(finishedEvent({ reason, usage }, score, this.#times.now()));
   }
 

@@ -46,6 +46,12 @@ export class ServerMetrics {
   readonly generations = this.#gauge('emu_generations', 'Generations under way, those that wait included.', [
     'model',
   ]);
+  readonly kept = this.#gauge(
+    'emu_generations_kept',
+    'Finished generations that can still be joined or resumed.',
+    [],
+  );
+  readonly keptBytes = this.#gauge('emu_generations_kept_bytes', 'About the bytes that they hold.', []);
   readonly readerBytes = this.#gauge('emu_unread_bytes', 'Bytes of events that readers have not taken.', []);
 
   constructor(models: readonly ServedModel[], version: string) {

@@ -126,12 +126,12 @@ async function deliver(
   try {
     await job.read(afterSequence, ({ bytes }) => writer.write(bytes, call.signal), call.signal);
   } finally {
-    const { result } = job;
+    const { outcome } = job;
     call.facts['gen_ai.response.id'] = job.spec.id;
-    if (result !== undefined) {
-      call.facts['gen_ai.usage.input_tokens'] = result.usage.promptTokens;
-      call.facts['gen_ai.usage.output_tokens'] = result.usage.completionTokens;
-      call.facts['gen_ai.response.finish_reasons'] = result.finishReason;
+    if (outcome !== undefined) {
+      call.facts['gen_ai.usage.input_tokens'] = outcome.usage.promptTokens;
+      call.facts['gen_ai.usage.output_tokens'] = outcome.usage.completionTokens;
+      call.facts['gen_ai.response.finish_reasons'] = outcome.finishReason;
     }
   }
 }
