@@ -20,6 +20,15 @@ interface Slot {
   size: number;
 }
 
+/** Events one after another in one array: a long text is thousands of events of a few bytes. */
+interface PackedEvents {
+  /** Sequence of the first. */
+  readonly first: number;
+  readonly bytes: Uint8Array;
+  /** Where each ends. */
+  readonly ends: Uint32Array;
+}
+
 export interface EventLogOptions {
   readonly encode: (sequence: number, event: JobEvent) => Uint8Array;
   /** Bytes of events that are kept, with what each takes besides; the oldest go first. */
@@ -38,6 +47,7 @@ export interface EventLogOptions {
 export class EventLog {
   readonly #options: EventLogOptions;
   readonly #slots: Slot[] = [];
+  #packed: PackedEvents | undefined;
   #next = 1;
   #bytes = 0;
 
@@ -70,16 +80,38 @@ export class EventLog {
    * @throws EmuError CURSOR_EXPIRED when it is not kept any more, or when the number is of no event.
    */
   after(sequence: number): LogEntry | undefined {
-    const first = this.#slots[0]?.sequence ?? this.#next;
+    const first = this.#packed?.first ?? this.#slots[0]?.sequence ?? this.#next;
     if (sequence + 1 < first || sequence >= this.#next) throw expired(sequence, first, this.#next - 1);
+    if (this.#packed !== undefined) return packedEntry(this.#packed, sequence + 1);
     const slot = this.#slots[sequence + 1 - first];
     if (slot === undefined) return undefined;
     const bytes = slot.bytes ?? this.#freeze(slot);
     return { sequence: slot.sequence, bytes };
   }
 
-  /** Forgets events up to a number. */
+  /** Lays out the events so that keeping them takes little more than their bytes. No event may come after it. */
+  pack(): void {
+    const [first] = this.#slots;
+    if (first === undefined) return;
+    const parts = this.#slots.map((slot) => slot.bytes ?? this.#freeze(slot));
+    const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+    const ends = new Uint32Array(parts.length);
+    let at = 0;
+    for (const [index, part] of parts.entries()) {
+      bytes.set(part, at);
+      ends[index] = at += part.length;
+    }
+    this.#slots.length = 0;
+    this.#packed = { first: first.sequence, bytes, ends };
+    this.#count(packedSize(this.#packed) - this.#bytes);
+  }
+
+  /** Forgets events up to a number; events that are packed go together. */
   trim(sequence: number): void {
+    if (this.#packed !== undefined && sequence >= this.#next - 1) {
+      this.#count(-packedSize(this.#packed));
+      this.#packed = undefined;
+    }
     while (this.#slots[0] !== undefined && this.#slots[0].sequence <= sequence) this.#dropFirst();
   }
 
@@ -107,6 +139,17 @@ export class EventLog {
     this.#bytes += change;
     this.#options.onBytes(change);
   }
+}
+
+function packedSize({ bytes, ends }: PackedEvents): number {
+  return bytes.length + ends.byteLength + slotBytes;
+}
+
+function packedEntry({ first, bytes, ends }: PackedEvents, sequence: number): LogEntry | undefined {
+  const index = sequence - first;
+  const end = ends[index];
+  if (end === undefined) return undefined;
+  return { sequence, bytes: bytes.subarray(ends[index - 1] ?? 0, end) };
 }
 
 function expired(sequence: number, first: number, last: number): EmuError {

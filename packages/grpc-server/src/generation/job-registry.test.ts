@@ -96,7 +96,7 @@ describe('finished generations', () => {
   });
 
   it('are forgotten oldest first when they hold too many bytes together', async () => {
-    const mostBytes = 60_000;
+    const mostBytes = 50_000;
     const registry = new JobRegistry(metrics, 100, mostBytes);
     const specs = Array.from({ length: 30 }, () => spec({}, 12));
     const jobs: GenerationJob[] = [];

@@ -186,6 +186,7 @@ export class GenerationJob {
     this.#outcome = outcome;
     const { finishReason: reason, usage, score } = outcome;
     this.log.append(finishedEvent({ reason, usage }, score, this.#times.now()));
+    if (this.#isKept) this.log.pack();
   }
 
   #wake(): void {
