@@ -131,7 +131,7 @@ async function deliver(
     if (outcome !== undefined) {
       call.facts['gen_ai.usage.input_tokens'] = outcome.usage.promptTokens;
       call.facts['gen_ai.usage.output_tokens'] = outcome.usage.completionTokens;
-      call.facts['gen_ai.response.finish_reasons'] = outcome.finishReason;
+      call.facts['gen_ai.response.finish_reasons'] = [outcome.finishReason];
     }
   }
 }

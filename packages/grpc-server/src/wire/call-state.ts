@@ -21,7 +21,7 @@ export interface CallState {
   /** Ends the HTTP/2 stream at once, whatever waits to be written. */
   readonly reset: () => void;
   /** Facts of the call for its log line and span, filled in while it runs. */
-  readonly facts: Record<string, string | number | boolean>;
+  readonly facts: Record<string, string | number | boolean | string[]>;
 }
 
 const key = 'emu-call-state';
