@@ -2,6 +2,7 @@ import {
   allocate,
   checkInputs,
   checkStateData,
+  closedExecutable,
   elementCount,
   EmuError,
   print,
@@ -167,8 +168,14 @@ class CpuSession implements Session {
     this.#checkOpen();
     const { executable, scratchBytes } = asEmuError(() => this.#addon.compile(this.#handle, print(program)));
     this.#executables.add(executable);
-    return new CpuExecutable(this.#addon, executable, program, scratchBytes, () => {
-      this.#checkOpen();
+    return new CpuExecutable(this.#addon, executable, program, scratchBytes, {
+      checkOpen: () => {
+        this.#checkOpen();
+        if (!this.#executables.has(executable)) throw closedExecutable(program);
+      },
+      close: () => {
+        if (this.#executables.delete(executable)) this.#addon.closeExecutable(executable);
+      },
     });
   }
 
@@ -191,21 +198,32 @@ class CpuSession implements Session {
   }
 }
 
+/** What an executable asks of its session. */
+interface ExecutableOwner {
+  /** @throws EmuError MODEL_DISPOSED when the session or the executable has been closed. */
+  readonly checkOpen: () => void;
+  readonly close: () => void;
+}
+
 class CpuExecutable implements Executable {
   readonly #addon: Addon;
   readonly #handle: NativeExecutable;
-  readonly #checkOpen: () => void;
+  readonly #owner: ExecutableOwner;
 
   constructor(
     addon: Addon,
     handle: NativeExecutable,
     readonly program: Program,
     readonly scratchBytes: number,
-    checkOpen: () => void,
+    owner: ExecutableOwner,
   ) {
     this.#addon = addon;
     this.#handle = handle;
-    this.#checkOpen = checkOpen;
+    this.#owner = owner;
+  }
+
+  close(): void {
+    this.#owner.close();
   }
 
   async run(
@@ -226,7 +244,7 @@ class CpuExecutable implements Executable {
     options: RunOptions,
     profile: boolean,
   ): Promise<{ outputs: Record<string, TensorData>; times: readonly number[] }> {
-    this.#checkOpen();
+    this.#owner.checkOpen();
     const { signal } = options;
     signal?.throwIfAborted();
     checkInputs(this.program, inputs);

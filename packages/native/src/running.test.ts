@@ -53,6 +53,30 @@ async function chainOf(session: Session, milliseconds: number): Promise<ReturnTy
   return session.compile(longProgram(Math.ceil(milliseconds / perCall)));
 }
 
+describe.each([
+  ['cpu', () => new CpuBackend()],
+  ['reference', () => new ReferenceBackend()],
+] as const)('a closed program on %s', (_device, backend) => {
+  it('ends the runs asked for before, and refuses later ones by its name', async () => {
+    const session = open(1, backend());
+    const program = trace('twice', (t) => {
+      const x = t.input('x', [4]);
+      t.output('y', add(x, x));
+    });
+    const closed = session.compile(program);
+    const other = session.compile(program);
+    const x = Float32Array.of(1, 2, 3, 4);
+    const running = closed.run({ x });
+    closed.close();
+    closed.close();
+    expect((await running)['y']).toEqual(Float32Array.of(2, 4, 6, 8));
+    for (const attempt of [closed.run({ x }), closed.profile({ x })]) {
+      await expect(attempt).rejects.toThrow('[twice] the program has been closed');
+    }
+    expect((await other.run({ x }))['y']).toEqual(Float32Array.of(2, 4, 6, 8));
+  });
+});
+
 describe('the event loop', () => {
   it('is not held up while a long program runs', async () => {
     const session = await chainSession();

@@ -45,7 +45,7 @@ export interface CallProfile {
   readonly nanoseconds: number;
 }
 
-/** A program made ready for a session. It lives and dies with the session. */
+/** A program made ready for a session. It goes with the session, or before it by `close`. */
 export interface Executable {
   readonly program: Program;
   /** Bytes of scratch that a run needs. */
@@ -61,6 +61,8 @@ export interface Executable {
   ): Promise<Record<string, TensorData>>;
   /** Runs once and returns the time of every call. */
   profile(inputs: Readonly<Record<string, TensorData>>): Promise<readonly CallProfile[]>;
+  /** Frees it. Runs that were asked for before end as they would; later ones throw MODEL_DISPOSED. Safe to call twice. */
+  close(): void;
 }
 
 export interface WeightRequest extends TensorType {

@@ -111,11 +111,22 @@ class ReferenceSession implements Session {
     for (const weight of program.weights) this.#bound(program, weight, this.#weights, 'weight');
     for (const state of program.states) this.#bound(program, state, this.#states, 'state');
     const scratchBytes = program.values.reduce((sum, type) => sum + byteLength(type), 0);
+    let isClosed = false;
+    const checkOpen = () => {
+      if (isClosed) throw closedExecutable(program);
+    };
     return {
       program,
       scratchBytes,
-      run: (inputs, options) => this.#inTurn(() => this.#run(program, inputs, options ?? {})),
+      run: async (inputs, options) => {
+        checkOpen();
+        return this.#inTurn(() => this.#run(program, inputs, options ?? {}));
+      },
+      close: () => {
+        isClosed = true;
+      },
       profile: async (inputs) => {
+        checkOpen();
         const times: CallProfile[] = [];
         await this.#inTurn(() => this.#run(program, inputs, {}, times));
         return times;
@@ -289,6 +300,11 @@ export function checkInputs(program: Program, inputs: Readonly<Record<string, Te
       hint: `Its inputs are ${program.inputs.map((input) => input.name).join(', ')}.`,
     });
   }
+}
+
+/** What a closed executable answers. */
+export function closedExecutable({ name }: Program): EmuError {
+  return new EmuError('MODEL_DISPOSED', `[${name}] the program has been closed`);
 }
 
 /**

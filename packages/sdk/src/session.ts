@@ -70,6 +70,8 @@ export interface ModelOptions extends LoadOptions {
   readonly queueLimit?: number;
 }
 
+/** Compiled programs kept at a time. Sizes of pictures come from outside, and each has programs of its own. */
+const keptExecutables = 24;
 const positionsPerPage = 16;
 const defaultCacheBytes = 256 * 2 ** 20;
 const componentOf: Readonly<Record<ModelPart, ComponentName>> = {
@@ -190,13 +192,20 @@ export class LoadedModel {
     return this.config.llama.contextLength;
   }
 
-  /** Compiles a program, or returns the one compiled before under this key. Its part must be loaded. */
+  /**
+   * Compiles a program, or returns the one compiled before under this key. Its part must be loaded. Run it before the
+   * next `await`: the one longest unused is closed when there are too many.
+   */
   compiled(key: string, build: () => Program): Executable {
     this.checkOpen();
-    const known = this.#executables.get(key);
-    if (known !== undefined) return known;
-    const executable = this.#session.compile(build());
+    const executable = this.#executables.get(key) ?? this.#session.compile(build());
+    this.#executables.delete(key);
     this.#executables.set(key, executable);
+    for (const [oldest, unused] of this.#executables) {
+      if (this.#executables.size <= keptExecutables) break;
+      this.#executables.delete(oldest);
+      unused.close();
+    }
     return executable;
   }
 

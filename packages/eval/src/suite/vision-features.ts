@@ -30,7 +30,6 @@ export async function pooledVisionFeatures(
   const { model } = emu;
   await model.load('vision', signal ? { signal } : {});
   const { imageSize, width } = model.config.visual;
-  const executable = model.compiled('vision-features', () => featuresProgram(model.config, model.precision));
   const pooled: Float32Array[] = [];
   for (let start = 0; start < pictures.length; start += batch) {
     const some = pictures.slice(start, start + batch);
@@ -42,7 +41,9 @@ export async function pooledVisionFeatures(
       );
       pixels.set(data, index * data.length);
     }
-    const { features } = await executable.run({ pixels }, signal ? { signal } : {});
+    const { features } = await model
+      .compiled('vision-features', () => featuresProgram(model.config, model.precision))
+      .run({ pixels }, signal ? { signal } : {});
     if (!(features instanceof Float32Array)) throw new EmuError('INTERNAL', '[suite] no features came out');
     const perPicture = features.length / batch;
     for (const index of some.keys()) {

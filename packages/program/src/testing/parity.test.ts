@@ -131,6 +131,7 @@ describe('runParity', () => {
         scratchBytes: 0,
         run: () => Promise.resolve({}),
         profile: () => Promise.resolve([]),
+        close: () => undefined,
       });
       return opened;
     };
