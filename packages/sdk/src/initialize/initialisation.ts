@@ -10,7 +10,17 @@ export type Initialisation =
   /** Normal, drawn again beyond two deviations. */
   | { readonly kind: 'truncated-normal'; readonly deviation: number }
   /** Uniform in -bound..bound. */
-  | { readonly kind: 'uniform'; readonly bound: number };
+  | { readonly kind: 'uniform'; readonly bound: number }
+  /**
+   * Rows of `width` numbers, the first of zeros, then one for each place of a grid of `side` rows by `side` columns:
+   * sines and cosines of its row and of its column, times `amplitude`.
+   */
+  | {
+      readonly kind: 'grid-waves';
+      readonly side: number;
+      readonly width: number;
+      readonly amplitude: number;
+    };
 
 const zeros: Initialisation = { kind: 'constant', value: 0 };
 const ones: Initialisation = { kind: 'constant', value: 1 };
@@ -32,16 +42,29 @@ function kaimingUniform(shape: Shape): Initialisation {
   return { kind: 'uniform', bound: 1 / Math.sqrt(fanIn(shape)) };
 }
 
+/** The width of EVA's vision encoder, for which its deviation of 0.02 is meant. */
+const evaWidth = 1408;
+
 /**
- * EVA-ViT: truncated normal of 0.02 for matrices, class token and positions, the patch convolution as PyTorch draws
- * it; the output matrices of layer l (from 1) divided by sqrt(2 l), so that the residual stream does not grow with
- * depth. Source: BEiT (Bao et al. 2021), section 2.5, which EVA follows.
+ * EVA-ViT: truncated normal of 0.02 for matrices and class token, the patch convolution as PyTorch draws it; the output
+ * matrices of layer l (from 1) divided by sqrt(2 l), so that the residual stream does not grow with depth. Source: BEiT
+ * (Bao et al. 2021), section 2.5, which EVA follows. Two departures, without which a narrow encoder that starts from
+ * nothing attends evenly for very long and sees textures but neither shapes nor places: the deviation is carried to other
+ * widths at equal gain, and positions begin as waves over the grid (Beyer et al. 2022) about as strong as the patches.
  */
-function visualInitialisation(name: string, shape: Shape): Initialisation {
+function visualInitialisation(name: string, shape: Shape, { visual }: EmuConfig): Initialisation {
   if (name.includes('patch_embed')) return kaimingUniform(shape);
+  const { width } = visual;
+  if (name.endsWith('pos_embed')) {
+    return { kind: 'grid-waves', side: visual.imageSize / visual.patchSize, width, amplitude: 0.5 };
+  }
+  const deviation = 0.02 * Math.sqrt(evaWidth / width);
   const output = /blocks\.(\d+)\.(?:attn\.proj|mlp\.fc2)\.weight$/.exec(name);
   const layer = output ? Number(output[1]) + 1 : undefined;
-  return { kind: 'truncated-normal', deviation: layer === undefined ? 0.02 : 0.02 / Math.sqrt(2 * layer) };
+  return {
+    kind: 'truncated-normal',
+    deviation: layer === undefined ? deviation : deviation / Math.sqrt(2 * layer),
+  };
 }
 
 /**
@@ -78,7 +101,7 @@ export function initialisationOf(
   // Vectors called weight are those of norms.
   if (shape.length === 1 && name.endsWith('weight')) return ones;
   if (component !== 'multimodal') return kaimingUniform(shape);
-  if (name.startsWith('visual.')) return visualInitialisation(name, shape);
+  if (name.startsWith('visual.')) return visualInitialisation(name, shape, config);
   if (name.startsWith('cformer.')) return causalInitialisation(name, shape, config);
   return llamaInitialisation(name, shape);
 }

@@ -86,9 +86,10 @@ describe('the demo model', () => {
     };
     await expectDeviation('decoder.lm.model.layers.0.mlp.up_proj.weight', 0.02);
     await expectDeviation('decoder.lm.model.embed_tokens.weight', 0.02);
-    // A normal distribution cut at two deviations has 0.8796 of its deviation.
-    await expectDeviation('visual.blocks.0.mlp.fc1.weight', 0.02 * 0.8796);
-    await expectDeviation('visual.blocks.3.mlp.fc2.weight', (0.02 * 0.8796) / Math.sqrt(8));
+    // A normal distribution cut at two deviations has 0.8796 of its deviation; that of EVA is meant for 1408 channels.
+    const vision = 0.02 * Math.sqrt(1408 / config.visual.width) * 0.8796;
+    await expectDeviation('visual.blocks.0.mlp.fc1.weight', vision);
+    await expectDeviation('visual.blocks.3.mlp.fc2.weight', vision / Math.sqrt(8));
     await expectDeviation('cformer.cformer.block.0.layer.0.SelfAttention.q.weight', 1 / 64);
     await expectDeviation('cformer.cformer.block.0.layer.2.DenseReluDense.wo.weight', 512 ** -0.5);
     // Uniform in -b..b has deviation b / sqrt(3).

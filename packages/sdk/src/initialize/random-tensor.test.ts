@@ -35,6 +35,21 @@ describe('values of a fresh tensor', () => {
     expect(values([2], { kind: 'constant', value: 1 }, 1, 0)).toEqual(Float32Array.of(1, 1));
   });
 
+  it('are waves over a grid, so that places near each other are alike', () => {
+    const [side, width] = [8, 16];
+    const waves = { kind: 'grid-waves', side, width, amplitude: 0.5 } as const;
+    const drawn = values([1, 1 + side * side, width], waves, 1, 0);
+    const row = (place: number) => drawn.subarray((1 + place) * width, (2 + place) * width);
+    const likeness = (a: number, b: number) =>
+      row(a).reduce((sum, value, index) => sum + value * (row(b)[index] ?? 0), 0);
+    expect(drawn.subarray(0, width)).toEqual(new Float32Array(width));
+    // Sines and cosines in pairs: each row has the same length.
+    for (const place of [0, 9, 63]) expect(likeness(place, place)).toBeCloseTo((0.25 * width) / 2, 5);
+    expect(likeness(9, 10)).toBeCloseTo(likeness(9, 17), 5);
+    expect(likeness(9, 10)).toBeGreaterThan(likeness(9, 11));
+    expect(likeness(9, 11)).toBeGreaterThan(likeness(9, 63));
+  });
+
   it('of an empty tensor are none', () => {
     expect([...randomPieces([0, 4], { kind: 'normal', deviation: 1 }, 1, 0)]).toEqual([]);
   });

@@ -15,7 +15,29 @@ function drawFrom(generator: Philox, initialisation: Initialisation): () => numb
       return () => initialisation.deviation * withinTwo(generator);
     case 'uniform':
       return () => initialisation.bound * (2 * generator.nextFloat() - 1);
+    case 'grid-waves': {
+      let index = 0;
+      return () => gridWave(initialisation, index++);
+    }
   }
+}
+
+/** Longest wave over the grid, in places. */
+const longestWave = 100;
+
+/** One value of `grid-waves`: sines, then cosines of the row at falling frequencies, then those of the column. */
+function gridWave(
+  { side, width, amplitude }: Extract<Initialisation, { kind: 'grid-waves' }>,
+  index: number,
+): number {
+  const place = Math.floor(index / width) - 1;
+  if (place < 0) return 0;
+  const quarter = Math.ceil(width / 4);
+  const column = index % width;
+  const group = Math.floor(column / quarter);
+  const along = group < 2 ? Math.floor(place / side) : place % side;
+  const angle = along * longestWave ** (-(column % quarter) / quarter);
+  return amplitude * (group % 2 === 0 ? Math.sin(angle) : Math.cos(angle));
 }
 
 function withinTwo(generator: Philox): number {

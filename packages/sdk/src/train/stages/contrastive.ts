@@ -156,7 +156,7 @@ function clipped(ids: readonly number[], length: number, eos: number): readonly 
   return [...ids.slice(0, length - 1), eos];
 }
 
-/** First values of the tower: normal of 0.02, norms 1, biases 0, as CLIP's; undefined for a tensor of the model. */
+/** First values of the tower: normal at equal gain, norms 1, biases 0; undefined for a tensor of the model. */
 function towerInitial(
   name: string,
   config: TextTowerConfig,
@@ -177,5 +177,9 @@ function towerInitial(
   if (name.endsWith('.bias')) return { kind: 'data', dtype: 'f32', data };
   if (shape.length === 1) return { kind: 'data', dtype: 'f32', data: data.fill(1) };
   const random = new Philox(seed, towerStream + index);
-  return { kind: 'data', dtype: 'f32', data: data.map(() => 0.02 * random.nextNormal()) };
+  return {
+    kind: 'data',
+    dtype: 'f32',
+    data: data.map(() => 0.5 * config.width ** -0.5 * random.nextNormal()),
+  };
 }
