@@ -1,5 +1,6 @@
 import { DataError } from './errors.js';
 import { plannersOf } from './kinds/index.js';
+import { alikeScene, planPair } from './kinds/pair.js';
 import type { Plan } from './kinds/plan.js';
 import { Random } from './random.js';
 import type { Sample, SampleElement, SampleKind, SampleSplit } from './sample.js';
@@ -17,6 +18,8 @@ export interface DrawnRecipe {
   readonly kinds: Readonly<Partial<Record<SampleKind, number>>>;
   /** Numbers of examples that few-shot documents may have. */
   readonly shots: readonly number[];
+  /** Pairs that follow one another and differ in shapes alone. */
+  readonly alike: number;
   readonly seed: number;
   readonly split: SampleSplit;
 }
@@ -37,10 +40,13 @@ function obeysSplit(plan: Plan, split: SampleSplit): boolean {
 }
 
 function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan {
+  const { seed, split, alike } = recipe;
   const planner = plannersOf(recipe.shots)[kind];
   for (let attempt = 0; attempt < attemptLimit; attempt++) {
-    const random = new Random(recipe.seed, index, `${recipe.split}/${kind}/${attempt}`);
-    const plan = planner(random);
+    const random = new Random(seed, index, `${split}/${kind}/${attempt}`);
+    const group = () => new Random(seed, Math.floor(index / alike), `${split}/alike/${attempt}`);
+    const plan =
+      kind === 'pair' && alike > 1 ? planPair(random, alikeScene(group(), index % alike)) : planner(random);
     if (plan !== null && obeysSplit(plan, recipe.split)) return plan;
   }
   throw new DataError(

@@ -7,7 +7,7 @@ import { heldOutPairs, heldOutRelations, relationKey } from './world/held-out.js
 import { relationBetween } from './world/scene.js';
 
 function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
-  return { name: 'test', size, kinds: { [kind]: 1 }, shots: [0, 2, 8], seed: 5, split };
+  return { name: 'test', size, kinds: { [kind]: 1 }, shots: [0, 2, 8], alike: 1, seed: 5, split };
 }
 
 function many(kind: SampleKind, split: SampleSplit, count: number): Sample[] {
@@ -122,5 +122,37 @@ describe('drawn world', () => {
     expect(() => drawnWorld().open({ seed: 1, split: 'train', position: { at: 3 } })).toThrow(
       '[drawn world] a position is {"index": number}, got {"at":3}',
     );
+  });
+});
+
+describe('pairs that are alike', () => {
+  const groups = Array.from({ length: 20 }, (_, group) =>
+    Array.from({ length: 8 }, (_, member) =>
+      drawSample({ ...recipe('pair', 'train'), alike: 8 }, 8 * group + member),
+    ),
+  );
+  const shapesOf = (sample: Sample) => sample.meta?.scenes?.[0]?.objects.map(({ shape }) => shape).join(' ');
+
+  it('share everything but their shapes, save where a combination is held out', () => {
+    const blank = ({ meta }: Sample) =>
+      JSON.stringify(meta?.scenes?.[0], (key, value: unknown) => (key === 'shape' ? null : value));
+    const commonest = (values: readonly string[]) =>
+      Math.max(...values.map((value) => values.filter((other) => other === value).length));
+    // With one object one of eight shapes is held out, with more of them a few.
+    const shared = groups.map((group) => commonest(group.map(blank)));
+    expect(Math.min(...shared)).toBeGreaterThanOrEqual(3);
+    expect(shared.filter((count) => count >= 6).length).toBeGreaterThan(10);
+    for (const group of groups) expect(new Set(group.map(shapesOf)).size).toBeGreaterThan(4);
+  });
+
+  it('are told truly and never show what is held out', () => {
+    for (const sample of groups.flat()) {
+      expect(sample.meta?.heldOut).toBeUndefined();
+      for (const { shape } of sample.meta?.scenes?.[0]?.objects ?? []) expect(texts(sample)).toContain(shape);
+    }
+  });
+
+  it('are refused beyond the number of shapes', () => {
+    expect(() => drawnWorld({ alike: 9 })).toThrow('alike must be an integer of 1..8, got 9');
   });
 });

@@ -4,6 +4,7 @@ import { DataError } from './errors.js';
 import { sampleKinds } from './kinds/index.js';
 import type { OpenOptions, SampleKind, SampleSource, SampleSplit, StreamPosition } from './sample.js';
 import { openIndexedStream } from './stream/indexed-stream.js';
+import { shapes } from './world/attributes.js';
 
 /** What a drawn world consists of. */
 export interface DrawnWorldOptions {
@@ -15,6 +16,11 @@ export interface DrawnWorldOptions {
   readonly kinds?: Readonly<Partial<Record<SampleKind, number>>>;
   /** Numbers of examples that few-shot documents may have, each 0..32. Default 2, 4, 8. */
   readonly shots?: readonly number[];
+  /**
+   * Pairs that follow one another and have all but their shapes in common, 1..8: hard negatives of one batch, without
+   * which colours and textures suffice to tell pictures apart. Default 1.
+   */
+  readonly alike?: number;
 }
 
 /** Lies beside this module when it is built. Run from the sources there is none, and samples are made inline. */
@@ -83,11 +89,12 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
   const shots = (options.shots ?? [2, 4, 8]).map((count) => checkedInteger('shots', count, 0, 32));
   if (shots.length === 0)
     throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
+  const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
   return {
     name,
     open: (open: OpenOptions) => {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
-      const recipe: DrawnRecipe = { name, size, kinds, shots, seed, split: open.split };
+      const recipe: DrawnRecipe = { name, size, kinds, shots, alike, seed, split: open.split };
       if (!splits.includes(open.split)) {
         throw new DataError('INVALID_OPTION', `[drawn world] there is no split '${open.split}'`, {
           hint: `Use one of: ${splits.join(', ')}.`,

@@ -1,5 +1,7 @@
 import { captions } from '../language/captions.js';
 import type { Random } from '../random.js';
+import { shapes } from '../world/attributes.js';
+import type { Scene } from '../world/scene.js';
 import { randomScene } from '../world/scenes.js';
 import { picture, text, type Plan } from './plan.js';
 
@@ -7,13 +9,28 @@ import { picture, text, type Plan } from './plan.js';
 const referenceCount = 5;
 
 /** A picture and its caption. */
-export function planPair(random: Random): Plan {
-  const scene = randomScene(random);
+export function planPair(random: Random, scene: Scene = randomScene(random)): Plan {
   const references = captions(random, scene, referenceCount);
   return {
     kind: 'pair',
     elements: [picture(scene), text(references[0] ?? '')],
     meta: { references },
     focus: scene.objects,
+  };
+}
+
+/**
+ * Member `member` of a group of scenes that are alike: all have the places, colours and setting that `group` draws, and
+ * each its own shapes.
+ */
+export function alikeScene(group: Random, member: number): Scene {
+  const scene = randomScene(group);
+  const turns = scene.objects.map(() => group.shuffled(shapes));
+  return {
+    ...scene,
+    objects: scene.objects.map((object, at) => ({
+      ...object,
+      shape: turns[at]?.[member % shapes.length] ?? object.shape,
+    })),
   };
 }

@@ -18,6 +18,7 @@ const recipe: DrawnRecipe = {
   size: 32,
   kinds: { pair: 2, question: 1, blend: 1 },
   shots: [2],
+  alike: 1,
   seed: 11,
   split: 'train',
 };

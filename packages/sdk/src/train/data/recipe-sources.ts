@@ -25,6 +25,12 @@ export const sourceOptions = z.strictObject({
       kinds: z
         .partialRecord(z.enum(kinds), z.number().min(0))
         .describe('kinds of samples with the chance of each'),
+      alike: z
+        .int()
+        .min(1)
+        .max(8)
+        .default(1)
+        .describe('pairs in a row that differ in shapes alone: hard negatives of a contrastive batch'),
     })
     .describe('scenes drawn from the seed, without end'),
   text_first: z
