@@ -168,18 +168,23 @@ function main() {
   }
   setUp();
   const total = { passed: 0, failed: 0, skipped: 0 };
+  const failures = [];
   for (const suite of suites) {
     if (only.length > 0 && !only.includes(suite.name)) continue;
     const start = Date.now();
     console.error(`\n== ${suite.name}`);
     const counts = suite.run();
     for (const key of Object.keys(total)) total[key] += counts[key];
+    if (counts.failed > 0) failures.push(suite.name);
     const seconds = ((Date.now() - start) / 1000).toFixed(0);
     console.log(
       `${suite.name.padEnd(16)} ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped, ${seconds} s`,
     );
   }
   rmSync(scratch, { recursive: true, force: true });
+  if (failures.length > 0) {
+    console.log(`Failed: ${failures.join(', ')}. One again: node tools/test.mjs --only ${failures[0]}`);
+  }
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 }

@@ -2,6 +2,7 @@ import {
   drawSample,
   drawScene,
   relationBetween,
+  type DrawnRecipe,
   type SampleImage,
   type SampleSplit,
   type Scene,
@@ -11,11 +12,20 @@ import { judgePicture, showsExactly, showsRelation } from './judge.js';
 
 /** Fresh scenes of one and two objects. */
 function scenes(split: SampleSplit, count: number): Scene[] {
-  const recipe = { name: 'judged', size: 16, kinds: { pair: 1 }, shots: [0], seed: 77, split };
+  const recipe: DrawnRecipe = {
+    name: 'judged',
+    size: 16,
+    kinds: { pair: 1 },
+    shots: [0],
+    alike: 1,
+    mostObjects: 2,
+    seed: 77,
+    split,
+  };
   const found: Scene[] = [];
   for (let index = 0; found.length < count; index++) {
     const [scene] = drawSample(recipe, index).meta?.scenes ?? [];
-    if (scene !== undefined && scene.objects.length < 3) found.push(scene);
+    if (scene !== undefined) found.push(scene);
   }
   return found;
 }

@@ -20,6 +20,8 @@ describe('attribute F1', () => {
       size: 16,
       kinds: { pair: 1 },
       shots: [0],
+      alike: 1,
+      mostObjects: 3,
       seed: 2,
       split: 'evaluation',
     };
