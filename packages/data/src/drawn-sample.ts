@@ -1,6 +1,6 @@
 import { DataError } from './errors.js';
 import { plannersOf } from './kinds/index.js';
-import { alikeScene, planPair } from './kinds/pair.js';
+import { alikeScene, pairScene, planPair } from './kinds/pair.js';
 import type { Plan } from './kinds/plan.js';
 import { Random } from './random.js';
 import type { Sample, SampleElement, SampleKind, SampleSplit } from './sample.js';
@@ -20,6 +20,8 @@ export interface DrawnRecipe {
   readonly shots: readonly number[];
   /** Pairs that follow one another and differ in shapes alone. */
   readonly alike: number;
+  /** The most objects that the scene of a pair may have. */
+  readonly mostObjects: number;
   readonly seed: number;
   readonly split: SampleSplit;
 }
@@ -40,13 +42,16 @@ function obeysSplit(plan: Plan, split: SampleSplit): boolean {
 }
 
 function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan {
-  const { seed, split, alike } = recipe;
+  const { seed, split, alike, mostObjects } = recipe;
   const planner = plannersOf(recipe.shots)[kind];
+  const scene = (random: Random, attempt: number) => {
+    if (alike === 1) return pairScene(random, mostObjects);
+    const group = new Random(seed, Math.floor(index / alike), `${split}/alike/${attempt}`);
+    return alikeScene(pairScene(group, mostObjects), group, index % alike);
+  };
   for (let attempt = 0; attempt < attemptLimit; attempt++) {
     const random = new Random(seed, index, `${split}/${kind}/${attempt}`);
-    const group = () => new Random(seed, Math.floor(index / alike), `${split}/alike/${attempt}`);
-    const plan =
-      kind === 'pair' && alike > 1 ? planPair(random, alikeScene(group(), index % alike)) : planner(random);
+    const plan = kind === 'pair' ? planPair(random, scene(random, attempt)) : planner(random);
     if (plan !== null && obeysSplit(plan, recipe.split)) return plan;
   }
   throw new DataError(

@@ -3,11 +3,21 @@ import { drawSample, type DrawnRecipe } from './drawn-sample.js';
 import { drawnWorld } from './drawn-world.js';
 import { sampleKinds } from './kinds/index.js';
 import type { Sample, SampleKind, SampleSplit } from './sample.js';
+import { shapes } from './world/attributes.js';
 import { heldOutPairs, heldOutRelations, relationKey } from './world/held-out.js';
 import { relationBetween } from './world/scene.js';
 
 function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
-  return { name: 'test', size, kinds: { [kind]: 1 }, shots: [0, 2, 8], alike: 1, seed: 5, split };
+  return {
+    name: 'test',
+    size,
+    kinds: { [kind]: 1 },
+    shots: [0, 2, 8],
+    alike: 1,
+    mostObjects: 3,
+    seed: 5,
+    split,
+  };
 }
 
 function many(kind: SampleKind, split: SampleSplit, count: number): Sample[] {
@@ -154,5 +164,27 @@ describe('pairs that are alike', () => {
 
   it('are refused beyond the number of shapes', () => {
     expect(() => drawnWorld({ alike: 9 })).toThrow('alike must be an integer of 1..8, got 9');
+  });
+});
+
+describe('pairs of few objects', () => {
+  const few = (mostObjects: number, alike: number) =>
+    Array.from({ length: 80 }, (_, index) =>
+      drawSample({ ...recipe('pair', 'train'), mostObjects, alike }, index),
+    );
+
+  it.each([1, 8])('show no more than were asked for, and tell of no more, %i alike', (alike) => {
+    for (const sample of few(1, alike)) {
+      const [scene] = sample.meta?.scenes ?? [];
+      expect(scene?.objects).toHaveLength(1);
+      const told = shapes.filter((shape) => new RegExp(`\\b${shape}\\b`).test(texts(sample)));
+      expect(told).toEqual([scene?.objects[0]?.shape]);
+    }
+    const counts = few(2, alike).map((sample) => sample.meta?.scenes?.[0]?.objects.length);
+    expect(new Set(counts)).toEqual(new Set([1, 2]));
+  });
+
+  it('are refused beyond three', () => {
+    expect(() => drawnWorld({ mostObjects: 4 })).toThrow('mostObjects must be an integer of 1..3, got 4');
   });
 });

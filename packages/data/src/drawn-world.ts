@@ -21,6 +21,8 @@ export interface DrawnWorldOptions {
    * which colours and textures suffice to tell pictures apart. Default 1.
    */
   readonly alike?: number;
+  /** The most objects that the scene of a pair may have, 1..3: lone objects teach shapes soonest. Default 3. */
+  readonly mostObjects?: number;
 }
 
 /** Lies beside this module when it is built. Run from the sources there is none, and samples are made inline. */
@@ -90,11 +92,12 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
   if (shots.length === 0)
     throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
   const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
+  const mostObjects = checkedInteger('mostObjects', options.mostObjects ?? 3, 1, 3);
   return {
     name,
     open: (open: OpenOptions) => {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
-      const recipe: DrawnRecipe = { name, size, kinds, shots, alike, seed, split: open.split };
+      const recipe: DrawnRecipe = { name, size, kinds, shots, alike, mostObjects, seed, split: open.split };
       if (!splits.includes(open.split)) {
         throw new DataError('INVALID_OPTION', `[drawn world] there is no split '${open.split}'`, {
           hint: `Use one of: ${splits.join(', ')}.`,

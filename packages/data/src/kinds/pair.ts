@@ -8,8 +8,14 @@ import { picture, text, type Plan } from './plan.js';
 /** How many texts `meta.references` holds. */
 const referenceCount = 5;
 
+/** A scene of at most `mostObjects` objects. */
+export function pairScene(random: Random, mostObjects: number): Scene {
+  const scene = randomScene(random);
+  return { ...scene, objects: scene.objects.slice(0, mostObjects) };
+}
+
 /** A picture and its caption. */
-export function planPair(random: Random, scene: Scene = randomScene(random)): Plan {
+export function planPair(random: Random, scene: Scene = pairScene(random, 3)): Plan {
   const references = captions(random, scene, referenceCount);
   return {
     kind: 'pair',
@@ -20,11 +26,10 @@ export function planPair(random: Random, scene: Scene = randomScene(random)): Pl
 }
 
 /**
- * Member `member` of a group of scenes that are alike: all have the places, colours and setting that `group` draws, and
- * each its own shapes.
+ * Member `member` of a group of scenes that are alike: all have the places, colours and setting of `scene`, and each
+ * its own shapes, as `group` draws them.
  */
-export function alikeScene(group: Random, member: number): Scene {
-  const scene = randomScene(group);
+export function alikeScene(scene: Scene, group: Random, member: number): Scene {
   const turns = scene.objects.map(() => group.shuffled(shapes));
   return {
     ...scene,

@@ -31,6 +31,12 @@ export const sourceOptions = z.strictObject({
         .max(8)
         .default(1)
         .describe('pairs in a row that differ in shapes alone: hard negatives of a contrastive batch'),
+      most_objects: z
+        .int()
+        .min(1)
+        .max(3)
+        .default(3)
+        .describe('objects that the scene of a pair may have at most; lone ones teach shapes soonest'),
     })
     .describe('scenes drawn from the seed, without end'),
   text_first: z
@@ -72,8 +78,9 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
     });
   }
   return sources.map(({ name, weight, drawn_world, text_first }) => {
+    const { most_objects: mostObjects, ...world } = drawn_world;
     try {
-      return { source: drawnWorld({ name, ...drawn_world }), weight, textFirst: text_first };
+      return { source: drawnWorld({ name, ...world, mostObjects }), weight, textFirst: text_first };
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       throw new EmuError('INVALID_CONFIG', `[train] source ${JSON.stringify(name)}: ${problem}`, {
