@@ -12,9 +12,9 @@ function withRun(body) {
   const folder = mkdtempSync(join(tmpdir(), 'emu-card-'));
   try {
     const recipe = [
-      'stage: unified # 3-unified.yaml:3:8',
+      'stage: unified # 5-unified.yaml:3:8',
       'output_dir: /somewhere/runs # command line output_dir=/somewhere/runs',
-      'seed: 20232 # 3-unified.yaml:5:7',
+      'seed: 20232 # 5-unified.yaml:5:7',
       'max_steps: 3600 # command line max_steps=3600',
     ];
     writeFileSync(join(folder, 'recipe.yaml'), `${recipe.join('\n')}\n`);
@@ -53,7 +53,7 @@ test('the card gives recipe, seed, steps, hours and every missed target, and no 
     for (const words of [
       'takes 19.9 MB',
       'took 2.00 hours',
-      '| unified | `recipes/tiny/3-unified.yaml` with `max_steps=3600` | 20232 | 40 of 3600 | 20,000 | 200 | 2.00 |',
+      '| unified | `recipes/tiny/5-unified.yaml` with `max_steps=3600` | 20232 | 40 of 3600 | 20,000 | 200 | 2.00 |',
       'loss 3.00, loss.text 2.50, loss.visual 0.500',
       '- vqa_accuracy is 0.500, should be at least 0.95',
       'Tried: more steps.',
