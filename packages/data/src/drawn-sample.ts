@@ -22,6 +22,8 @@ export interface DrawnRecipe {
   readonly alike: number;
   /** The most objects that the scene of a pair may have. */
   readonly mostObjects: number;
+  /** Questions about one picture or film. */
+  readonly questions: number;
   readonly seed: number;
   readonly split: SampleSplit;
 }
@@ -43,7 +45,7 @@ function obeysSplit(plan: Plan, split: SampleSplit): boolean {
 
 function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan {
   const { seed, split, alike, mostObjects } = recipe;
-  const planner = plannersOf(recipe.shots)[kind];
+  const planner = plannersOf(recipe)[kind];
   const scene = (random: Random, attempt: number) => {
     if (alike === 1) return pairScene(random, mostObjects);
     const group = new Random(seed, Math.floor(index / alike), `${split}/alike/${attempt}`);

@@ -15,6 +15,7 @@ function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
     shots: [0, 2, 8],
     alike: 1,
     mostObjects: 3,
+    questions: 1,
     seed: 5,
     split,
   };
@@ -109,6 +110,27 @@ describe('drawn world', () => {
       });
       expect(labels.at(-1)).toBe(`this is a ${sample.meta?.answer ?? ''}.`);
       expect(labels).toHaveLength((sample.meta?.shots ?? 0) + 1);
+    }
+  });
+
+  it('asks several different questions about one picture or film, each with its answer', () => {
+    for (const kind of ['question', 'video-question'] as const) {
+      const one = many(kind, 'train', 60).map(({ elements }) => elements.filter(({ type }) => type === 'text'));
+      expect(one.every((texts) => texts.length === 2)).toBe(true);
+      const five = Array.from({ length: 60 }, (_, index) =>
+        drawSample({ ...recipe(kind, 'train'), questions: 5 }, index),
+      );
+      const asked = five.map(({ elements }) =>
+        elements.flatMap((each) => (each.type === 'text' && each.role === 'user' ? [each.text] : [])),
+      );
+      expect(asked.every((questions) => new Set(questions).size === questions.length)).toBe(true);
+      expect(Math.max(...asked.map(({ length }) => length))).toBe(5);
+      expect(asked.flat().length / 60).toBeGreaterThan(kind === 'question' ? 4 : 2.5);
+      expect(five.every(({ meta }, at) => meta?.question === asked[at]?.[0])).toBe(true);
+      for (const sample of five) {
+        expect(shown(sample), sample.id).toEqual([]);
+        for (const [color, shape] of heldOutPairs) expect(texts(sample)).not.toContain(`${color} ${shape}`);
+      }
     }
   });
 

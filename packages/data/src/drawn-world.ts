@@ -23,6 +23,11 @@ export interface DrawnWorldOptions {
   readonly alike?: number;
   /** The most objects that the scene of a pair may have, 1..3: lone objects teach shapes soonest. Default 3. */
   readonly mostObjects?: number;
+  /**
+   * Different questions about one picture or one film, each followed by its answer, 1..8, as far as there are so many:
+   * more to learn of a picture that is encoded once. Default 1.
+   */
+  readonly questions?: number;
 }
 
 /** Lies beside this module when it is built. Run from the sources there is none, and samples are made inline. */
@@ -93,11 +98,13 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
     throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
   const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
   const mostObjects = checkedInteger('mostObjects', options.mostObjects ?? 3, 1, 3);
+  const questions = checkedInteger('questions', options.questions ?? 1, 1, 8);
   return {
     name,
     open: (open: OpenOptions) => {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
-      const recipe: DrawnRecipe = { name, size, kinds, shots, alike, mostObjects, seed, split: open.split };
+      const { split } = open;
+      const recipe: DrawnRecipe = { name, size, kinds, shots, alike, mostObjects, questions, seed, split };
       if (!splits.includes(open.split)) {
         throw new DataError('INVALID_OPTION', `[drawn world] there is no split '${open.split}'`, {
           hint: `Use one of: ${splits.join(', ')}.`,

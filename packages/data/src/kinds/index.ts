@@ -4,12 +4,20 @@ import { planBlend, planDocument, planStyle } from './documents.js';
 import { fewShotPlanner } from './few-shot.js';
 import { planPair } from './pair.js';
 import type { Planner } from './plan.js';
-import { planQuestion } from './question.js';
+import { questionPlanner } from './question.js';
 import { planStoryboard } from './storyboard.js';
-import { planVideo, planVideoQuestion } from './video.js';
+import { planVideo, videoQuestionPlanner } from './video.js';
 
-/** How each kind of sample is made; `shots` are the numbers of examples that few-shot documents may have. */
-export function plannersOf(shots: readonly number[]): Readonly<Record<SampleKind, Planner>> {
+/** What planners are told. */
+export interface PlannerOptions {
+  /** Numbers of examples that few-shot documents may have. */
+  readonly shots: readonly number[];
+  /** Questions about one picture or film. */
+  readonly questions: number;
+}
+
+/** How each kind of sample is made. */
+export function plannersOf({ shots, questions }: PlannerOptions): Readonly<Record<SampleKind, Planner>> {
   return {
     pair: planPair,
     document: planDocument,
@@ -18,11 +26,11 @@ export function plannersOf(shots: readonly number[]): Readonly<Record<SampleKind
     blend: planBlend,
     video: planVideo,
     storyboard: planStoryboard,
-    question: planQuestion,
-    'video-question': planVideoQuestion,
+    question: questionPlanner(questions),
+    'video-question': videoQuestionPlanner(questions),
     dialogue: planDialogue,
   };
 }
 
 /** Every kind of sample, in the order of the documentation. */
-export const sampleKinds = Object.keys(plannersOf([0])) as readonly SampleKind[];
+export const sampleKinds = Object.keys(plannersOf({ shots: [0], questions: 1 })) as readonly SampleKind[];

@@ -2,7 +2,7 @@ import { askAbout, questionTasks, type QuestionTask } from '../language/question
 import type { Random } from '../random.js';
 import type { Scene } from '../world/scene.js';
 import { randomScene, relatedScene, scatteredScene } from '../world/scenes.js';
-import { picture, text, type Plan } from './plan.js';
+import { picture, text, type Plan, type Planner } from './plan.js';
 
 /** A scene about which the task has something to ask. */
 export function sceneFor(random: Random, task: QuestionTask): Scene {
@@ -15,17 +15,33 @@ export function sceneFor(random: Random, task: QuestionTask): Scene {
   return randomScene(random);
 }
 
-/** A picture, a question about it and the short answer. */
-export function planQuestion(random: Random): Plan | null {
-  const task = random.pick(questionTasks);
-  const scene = sceneFor(random, task);
-  const asked = askAbout(random, scene, task);
-  if (asked === null) return null;
-  return {
-    kind: 'question',
-    elements: [picture(scene, 'user'), text(asked.question, 'user'), text(asked.answer, 'assistant')],
-    meta: { task, question: asked.question, answer: asked.answer },
-    focus: asked.focus,
-    mentions: asked.mentions,
+/** Draws after which a picture has no more questions: nine of ten draws of another task find one. */
+const drawsPerQuestion = 4;
+
+/**
+ * A picture and questions about it, each followed by its short answer: the first decides the scene, `count - 1` others
+ * follow as far as the scene leaves something to ask.
+ */
+export function questionPlanner(count: number): Planner {
+  return (random): Plan | null => {
+    const task = random.pick(questionTasks);
+    const scene = sceneFor(random, task);
+    const first = askAbout(random, scene, task);
+    if (first === null) return null;
+    const asked = [first];
+    for (let draw = 0; asked.length < count && draw < count * drawsPerQuestion; draw++) {
+      const other = askAbout(random, scene, random.pick(questionTasks));
+      if (other !== null && asked.every(({ question }) => question !== other.question)) asked.push(other);
+    }
+    return {
+      kind: 'question',
+      elements: [
+        picture(scene, 'user'),
+        ...asked.flatMap(({ question, answer }) => [text(question, 'user'), text(answer, 'assistant')]),
+      ],
+      meta: { task, question: first.question, answer: first.answer },
+      focus: asked.flatMap(({ focus }) => focus),
+      mentions: asked.flatMap(({ mentions }) => mentions),
+    };
   };
 }

@@ -2,7 +2,7 @@ import { askAboutMotion, clipCaption } from '../language/motion.js';
 import type { Random } from '../random.js';
 import type { SampleRole } from '../sample.js';
 import { clipFocus, clipInterval, randomClip, type Clip } from '../world/clip.js';
-import { text, type Plan, type PlannedElement } from './plan.js';
+import { text, type Plan, type PlannedElement, type Planner } from './plan.js';
 
 const referenceCount = 5;
 
@@ -28,15 +28,25 @@ export function planVideo(random: Random): Plan | null {
   };
 }
 
-/** Eight frames, a question about what happens and the short answer. */
-export function planVideoQuestion(random: Random): Plan | null {
-  const clip = randomClip(random);
-  if (clip === null) return null;
-  const { question, answer } = askAboutMotion(random, clip);
-  return {
-    kind: 'video-question',
-    elements: [...frameElements(clip, 'user'), text(question, 'user'), text(answer, 'assistant')],
-    meta: { task: 'motion', question, answer },
-    focus: clipFocus(clip),
+/** Eight frames and questions about what happens, each followed by its short answer; at most `count`, all different. */
+export function videoQuestionPlanner(count: number): Planner {
+  return (random): Plan | null => {
+    const clip = randomClip(random);
+    if (clip === null) return null;
+    const first = askAboutMotion(random, clip);
+    const asked = [first];
+    for (let draw = 1; draw < count; draw++) {
+      const other = askAboutMotion(random, clip);
+      if (asked.every(({ question }) => question !== other.question)) asked.push(other);
+    }
+    return {
+      kind: 'video-question',
+      elements: [
+        ...frameElements(clip, 'user'),
+        ...asked.flatMap(({ question, answer }) => [text(question, 'user'), text(answer, 'assistant')]),
+      ],
+      meta: { task: 'motion', question: first.question, answer: first.answer },
+      focus: clipFocus(clip),
+    };
   };
 }

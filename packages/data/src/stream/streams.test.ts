@@ -20,6 +20,7 @@ const recipe: DrawnRecipe = {
   shots: [2],
   alike: 1,
   mostObjects: 3,
+  questions: 1,
   seed: 11,
   split: 'train',
 };

@@ -19,6 +19,7 @@ function scenes(split: SampleSplit, count: number): Scene[] {
     shots: [0],
     alike: 1,
     mostObjects: 2,
+    questions: 1,
     seed: 77,
     split,
   };

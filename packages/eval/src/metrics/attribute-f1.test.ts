@@ -22,6 +22,7 @@ describe('attribute F1', () => {
       shots: [0],
       alike: 1,
       mostObjects: 3,
+      questions: 1,
       seed: 2,
       split: 'evaluation',
     };

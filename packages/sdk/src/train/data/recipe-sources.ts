@@ -37,6 +37,12 @@ export const sourceOptions = z.strictObject({
         .max(3)
         .default(3)
         .describe('objects that the scene of a pair may have at most; lone ones teach shapes soonest'),
+      questions: z
+        .int()
+        .min(1)
+        .max(8)
+        .default(1)
+        .describe('questions about one picture or film at most: more to learn of what is encoded once'),
     })
     .describe('scenes drawn from the seed, without end'),
   text_first: z
@@ -45,6 +51,10 @@ export const sourceOptions = z.strictObject({
     .max(1)
     .default(0.5)
     .describe('chance that the text of a pair comes before its picture'),
+  answers_only: z
+    .boolean()
+    .default(false)
+    .describe('unified stage: texts of users are read and not learned, as in instruction tuning'),
 });
 export type SourceOptions = z.output<typeof sourceOptions>;
 
@@ -62,6 +72,7 @@ export interface MixedSource {
   readonly source: SampleSource;
   readonly weight: number;
   readonly textFirst: number;
+  readonly answersOnly: boolean;
 }
 
 /**
@@ -77,10 +88,10 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
       details: { name: twice },
     });
   }
-  return sources.map(({ name, weight, drawn_world, text_first }) => {
+  return sources.map(({ name, weight, drawn_world, text_first: textFirst, answers_only: answersOnly }) => {
     const { most_objects: mostObjects, ...world } = drawn_world;
     try {
-      return { source: drawnWorld({ name, ...world, mostObjects }), weight, textFirst: text_first };
+      return { source: drawnWorld({ name, ...world, mostObjects }), weight, textFirst, answersOnly };
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       throw new EmuError('INVALID_CONFIG', `[train] source ${JSON.stringify(name)}: ${problem}`, {

@@ -10,6 +10,7 @@ const source = (name: string, weight = 1, textFirst = 0.5): MixedSource => ({
   source: drawnWorld({ name, size: 16, kinds: { pair: 1 } }),
   weight,
   textFirst,
+  answersOnly: false,
 });
 const sources = [source('a', 3), source('b', 1)];
 

@@ -15,6 +15,7 @@ export interface MixOptions {
 export interface TakenSample {
   readonly sample: Sample;
   readonly textFirst: boolean;
+  readonly answersOnly: boolean;
 }
 
 // Streams of random numbers of one recipe seed; no other part of training uses these.
@@ -64,7 +65,8 @@ export class SampleReader {
       });
     }
     const sample = result.value;
-    this.#last = { sample, textFirst: this.#isTextFirst(sample) };
+    const { answersOnly } = this.mixed;
+    this.#last = { sample, textFirst: this.#isTextFirst(sample), answersOnly };
     return this.#last;
   }
 

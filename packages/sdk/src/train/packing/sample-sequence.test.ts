@@ -43,10 +43,10 @@ describe('plainSequence', () => {
   });
 
   it('puts the text of a pair first where that is asked, and leaves other samples in their order', () => {
-    const pair = plainSequence(sampleOf('pair', [grey(9), said('a red star.')]), model, true);
+    const pair = plainSequence(sampleOf('pair', [grey(9), said('a red star.')]), model, { textFirst: true });
     expect(pair.ids).toEqual([special.bos, ...words('a red star.'), ...picture(), special.eos]);
     const elements = [grey(9), said('a red star.'), grey(8)];
-    const document = plainSequence(sampleOf('document', elements), model, true);
+    const document = plainSequence(sampleOf('document', elements), model, { textFirst: true });
     expect(document.ids).toEqual([
       special.bos,
       ...picture(),
@@ -60,6 +60,24 @@ describe('plainSequence', () => {
     const elements = [grey(9), said('which color?', 'user'), said('red', 'assistant')];
     const { ids } = plainSequence(sampleOf('question', elements), model);
     expect(ids).toEqual([special.bos, ...picture(), ...words('which color? red'), special.eos]);
+  });
+
+  it('learns answers alone where that is asked', () => {
+    const elements = [
+      grey(9),
+      said('which color?', 'user'),
+      said('red', 'assistant'),
+      said('how many?', 'user'),
+      said('one', 'assistant'),
+    ];
+    const { ids, learned } = plainSequence(sampleOf('question', elements), model, { answersOnly: true });
+    expect(ids.filter((_, place) => learned?.[place] === true)).toEqual([
+      special.bos, // has nothing before it that could predict it
+      ...picture(), // never targets
+      ...words('red'),
+      ...words('one'),
+      special.eos,
+    ]);
   });
 
   it('cuts off from the end what does not fit, and refuses what never fits', () => {

@@ -20,21 +20,51 @@ export interface SequenceModel {
   readonly longest: number;
 }
 
+/** How a plain sequence is laid out. */
+export interface PlainLayout {
+  /** The text of a pair comes before its picture. Default false. */
+  readonly textFirst?: boolean;
+  /** Texts of users and systems are read, not learned. Default false. */
+  readonly answersOnly?: boolean;
+}
+
 /**
  * A sample as pretraining reads it: `<s>`, its elements in order, `</s>`; every picture is [IMG], N slots, [/IMG]; texts
  * that meet are joined by a space, so that a question is followed by its answer. Elements that do not fit into `longest`
- * are cut off from the end. `textFirst` puts the text of a pair before its picture.
+ * are cut off from the end.
  * @throws EmuError INVALID_PROMPT if not even the first element fits.
  * Source: Emu1/utils.py:33-44 for pictures and frames.
  */
-export function plainSequence(sample: Sample, model: SequenceModel, textFirst = false): TrainingSequence {
+export function plainSequence(
+  sample: Sample,
+  model: SequenceModel,
+  { textFirst = false, answersOnly = false }: PlainLayout = {},
+): TrainingSequence {
   const ordered = textFirst && sample.kind === 'pair' ? [...sample.elements].reverse() : sample.elements;
   for (let count = ordered.length; count > 0; count--) {
     const elements = ordered.slice(0, count);
     const ids = model.tokenizer.encodeSegments([...plainParts(elements, model.queries), { special: 'eos' }]);
-    if (ids.length <= model.longest) return { ids, pictures: picturesOf(elements, model) };
+    if (ids.length > model.longest) continue;
+    const pictures = picturesOf(elements, model);
+    return answersOnly ? { ids, pictures, learned: learnedOf(ids, elements, model) } : { ids, pictures };
   }
   throw tooLong(sample, model);
+}
+
+/** False for the tokens of elements of a user or a system. */
+function learnedOf(
+  ids: readonly number[],
+  elements: readonly SampleElement[],
+  { tokenizer, queries }: SequenceModel,
+): readonly boolean[] {
+  const learned = ids.map(() => true);
+  // Texts that meet are encoded as one, so where an element ends is where the prompt up to it does.
+  const end = (count: number): number =>
+    tokenizer.encodeSegments(plainParts(elements.slice(0, count), queries)).length;
+  for (const [index, { role }] of elements.entries()) {
+    if (role === 'user' || role === 'system') learned.fill(false, end(index), end(index + 1));
+  }
+  return learned;
 }
 
 /** Elements as parts of a prompt, without `<s>` and `</s>`. */

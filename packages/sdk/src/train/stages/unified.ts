@@ -96,7 +96,7 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
       visualTerm: visualWeight > 0 && shape.pictures > 0,
       hasDropout: dropout > 0,
       seed,
-      sequenceOf: ({ sample, textFirst }) => plainSequence(sample, sequenceModel(source, shape), textFirst),
+      sequenceOf: ({ sample, ...layout }) => plainSequence(sample, sequenceModel(source, shape), layout),
     });
     return mixedStream(sources, mix, make, from, limit);
   };
