@@ -115,7 +115,9 @@ describe('drawn world', () => {
 
   it('asks several different questions about one picture or film, each with its answer', () => {
     for (const kind of ['question', 'video-question'] as const) {
-      const one = many(kind, 'train', 60).map(({ elements }) => elements.filter(({ type }) => type === 'text'));
+      const one = many(kind, 'train', 60).map(({ elements }) =>
+        elements.filter(({ type }) => type === 'text'),
+      );
       expect(one.every((texts) => texts.length === 2)).toBe(true);
       const five = Array.from({ length: 60 }, (_, index) =>
         drawSample({ ...recipe(kind, 'train'), questions: 5 }, index),
