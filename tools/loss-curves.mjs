@@ -7,21 +7,22 @@ const inner = {
   height: panel.height - margin.top - margin.bottom,
 };
 const inks = ['#1f5fbf', '#c2571a', '#2c8a4b', '#8a3fa0', '#777777'];
-const mostPoints = 300;
+const mostPoints = 150;
 
 const escaped = (text) =>
   text.replace(/[&<>"]/g, (each) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[each]);
 
-/** Means of equal stretches, at most `mostPoints` of them. */
+/** Means of equal stretches, at most `mostPoints` of them, in four digits: they are kept in a file. */
 function thinned(points) {
   const size = Math.ceil(points.length / mostPoints);
   return Array.from({ length: Math.ceil(points.length / size) }, (_, index) => {
     const part = points.slice(index * size, (index + 1) * size);
-    return { step: part.at(-1).step, value: part.reduce((sum, { value }) => sum + value, 0) / part.length };
+    const mean = part.reduce((sum, { value }) => sum + value, 0) / part.length;
+    return { step: part.at(-1).step, value: Number(mean.toPrecision(4)) };
   });
 }
 
-/** Lines of a metrics.jsonl as curves: the loss, its terms and that of held-out data, apart from what has no positive values. */
+/** Parsed lines of a metrics.jsonl as curves: the loss, its terms and that of held-out data, apart from what has no positive values. */
 export function curvesOf(metrics) {
   const names = [...new Set(metrics.flatMap((line) => Object.keys(line)))].filter((name) =>
     /^(?:loss|eval_loss$)/.test(name),
@@ -69,11 +70,9 @@ function panelSvg(title, curves) {
   ].join('\n');
 }
 
-/** runs: `{ title, metrics }`; metrics are the parsed lines of metrics.jsonl. Two panels stand side by side. */
+/** runs: `{ title, curves }`, from `curvesOf`. Two panels stand side by side. */
 export function lossCurvesSvg(runs) {
-  const drawn = runs
-    .map(({ title, metrics }) => ({ title, curves: curvesOf(metrics) }))
-    .filter(({ curves }) => curves.length > 0);
+  const drawn = runs.filter(({ curves }) => curves.length > 0);
   const columns = Math.min(2, Math.max(1, drawn.length));
   const [width, height] = [
     columns * panel.width,

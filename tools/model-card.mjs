@@ -1,19 +1,20 @@
-// Writes README.md and curves.svg into a model folder, from what `emu eval` saved and the folders of the training runs.
+// Writes README.md, curves.svg and runs.json into a model folder, from what `emu eval` saved and the folders of the runs.
 //   node tools/model-card.mjs --model models/emu-tiny --eval eval-tiny.json [--notes tried.md]
-//        [--text-only RUN]... RUN...
-// The runs are named in the order of the stages. `--notes` is Markdown on what was tried for targets that are missed.
+//        [--after runs.json] [--text-only RUN]... RUN...
+// The runs are named in the order of the stages. runs.json keeps what the card tells of them; `--after` names that of a
+// model which was trained further, and its runs come first. `--notes` is Markdown on what was tried for missed targets.
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { missedTargets, reportMarkdown } from '@emu/eval';
 import { parse } from 'yaml';
-import { lossCurvesSvg } from './loss-curves.mjs';
+import { curvesOf, lossCurvesSvg } from './loss-curves.mjs';
 
 /** Settings that name places on the machine of the run. */
 const places = new Set(['output_dir', 'from', 'model', 'tokenizer', 'resume_from_checkpoint']);
 
-/** What a run folder says of its run. */
+/** What the card tells of the run in a folder. */
 export function readRun(folder) {
   const text = readFileSync(join(folder, 'recipe.yaml'), 'utf8');
   const recipe = parse(text);
@@ -25,33 +26,38 @@ export function readRun(folder) {
   if (last === undefined) throw new Error(`${folder}/metrics.jsonl has no line with a loss`);
   const settings = [...text.matchAll(/# command line (\S+)/g)].map(([, setting]) => setting);
   return {
-    recipe,
-    metrics,
-    last,
+    stage: recipe.stage,
     file: /^stage: .*# (\S+?\.ya?ml):/m.exec(text)?.[1] ?? 'recipe.yaml',
     settings: [...new Set(settings)].filter((setting) => !places.has(setting.split('=')[0])),
+    seed: recipe.seed,
+    step: last.step,
+    steps: recipe.max_steps,
+    samples: last.samples,
+    tokens: last.tokens,
+    seconds: last.seconds,
+    losses: Object.fromEntries(Object.entries(last).filter(([name]) => name.startsWith('loss'))),
+    curves: curvesOf(metrics),
   };
 }
 
 const hours = (seconds) => (seconds / 3600).toFixed(2);
 const thousands = (count) => (count === undefined ? '' : Math.round(count).toLocaleString('en-US'));
-const lossText = (last) =>
-  Object.entries(last)
-    .filter(([name]) => name.startsWith('loss'))
+const lossText = (losses) =>
+  Object.entries(losses)
     .map(([name, value]) => `${name} ${value.toPrecision(3)}`)
     .join(', ');
 
 /** The table of training stages. */
 export function trainingTable(runs) {
-  const rows = runs.map(({ recipe, last, file, settings }) => [
-    recipe.stage,
-    `\`recipes/tiny/${file}\`${settings.length > 0 ? ` with ${settings.map((each) => `\`${each}\``).join(' ')}` : ''}`,
-    recipe.seed,
-    `${last.step} of ${recipe.max_steps}`,
-    thousands(last.samples),
-    thousands(last.tokens),
-    hours(last.seconds),
-    lossText(last),
+  const rows = runs.map((run) => [
+    run.stage,
+    `\`recipes/tiny/${run.file}\`${run.settings.length > 0 ? ` with ${run.settings.map((each) => `\`${each}\``).join(' ')}` : ''}`,
+    run.seed,
+    `${run.step} of ${run.steps}`,
+    thousands(run.samples),
+    thousands(run.tokens),
+    hours(run.seconds),
+    lossText(run.losses),
   ]);
   const heads = ['stage', 'recipe', 'seed', 'steps', 'samples', 'tokens', 'hours', 'last losses'];
   return [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
@@ -64,7 +70,7 @@ function filesIn(folder) {
   });
 }
 
-const notOfTheModel = /(?:README\.md|curves\.svg|eval[^/]*\.(?:json|md))$/;
+const notOfTheModel = /(?:README\.md|curves\.svg|runs\.json|eval[^/]*\.(?:json|md))$/;
 
 /** Bytes of a model folder without its card. */
 function modelBytes(folder) {
@@ -75,9 +81,8 @@ function modelBytes(folder) {
 
 /** The card. report: what `emu eval` saved; runs and textOnlyRuns: from `readRun`. */
 export function modelCard({ name, bytes, report, runs, textOnlyRuns = [], notes = '' }) {
-  const total = runs.reduce((sum, { last }) => sum + last.seconds, 0);
+  const total = runs.reduce((sum, { seconds }) => sum + seconds, 0);
   const missed = missedTargets(report);
-  const names = [...new Set(runs.map(({ file }) => file))];
   return `${[
     `# ${name}`,
     'A small Emu that was trained from nothing with the trainer of this repository, on pictures and texts that the repository ' +
@@ -101,8 +106,8 @@ export function modelCard({ name, bytes, report, runs, textOnlyRuns = [], notes 
     trainingTable(runs),
     ...(textOnlyRuns.length === 0 ? [] : ['With the text loss alone:', trainingTable(textOnlyRuns)]),
     '![Losses over steps](curves.svg)',
-    'Again from nothing, each stage from the folder of the one before:',
-    names.map((file) => `    emu train recipes/tiny/${file}`).join('\n'),
+    'Again from nothing, each stage from the folder of the one before (the same command goes on where it was stopped):',
+    '    emu train recipes/tiny/*.yaml',
     '## What to know',
     'Scores are of scenes that training never shows. Held-out combinations are eight pairs of color and shape and eight relations ' +
       'of two shapes, listed in `packages/data/src/world/held-out.ts`. Paintings are judged from their pixels by `judgePicture` of ' +
@@ -117,13 +122,15 @@ function main() {
       model: { type: 'string' },
       eval: { type: 'string' },
       notes: { type: 'string' },
+      after: { type: 'string' },
       'text-only': { type: 'string', multiple: true, default: [] },
     },
   });
   if (values.model === undefined || values.eval === undefined || positionals.length === 0) {
     throw new Error('usage: node tools/model-card.mjs --model DIR --eval FILE [--text-only RUN]... RUN...');
   }
-  const runs = positionals.map(readRun);
+  const earlier = values.after === undefined ? [] : JSON.parse(readFileSync(values.after, 'utf8')).runs;
+  const runs = [...earlier, ...positionals.map(readRun)];
   const textOnlyRuns = values['text-only'].map(readRun);
   const card = modelCard({
     name: basename(values.model),
@@ -134,12 +141,13 @@ function main() {
     notes: values.notes === undefined ? '' : readFileSync(values.notes, 'utf8'),
   });
   const titled = [
-    ...runs.map((run) => ({ title: run.recipe.stage, metrics: run.metrics })),
-    ...textOnlyRuns.map((run) => ({ title: `${run.recipe.stage}, text only`, metrics: run.metrics })),
+    ...runs.map(({ stage, curves }) => ({ title: stage, curves })),
+    ...textOnlyRuns.map(({ stage, curves }) => ({ title: `${stage}, text only`, curves })),
   ];
   writeFileSync(join(values.model, 'README.md'), card);
   writeFileSync(join(values.model, 'curves.svg'), lossCurvesSvg(titled));
-  console.log(`${values.model}: README.md, curves.svg`);
+  writeFileSync(join(values.model, 'runs.json'), `${JSON.stringify({ runs, textOnlyRuns })}\n`);
+  console.log(`${values.model}: README.md, curves.svg, runs.json`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

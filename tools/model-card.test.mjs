@@ -59,6 +59,7 @@ test('the card gives recipe, seed, steps, hours and every missed target, and no 
       'Tried: more steps.',
       '16 of 17 scores were not measured.',
       '![Losses over steps](curves.svg)',
+      '    emu train recipes/tiny/*.yaml',
     ])
       assert.ok(card.includes(words), words);
     assert.ok(!card.includes('/somewhere'));
@@ -66,8 +67,8 @@ test('the card gives recipe, seed, steps, hours and every missed target, and no 
 });
 
 test('curves are lines for each loss that has several points', () => {
-  withRun(({ metrics }) => {
-    const svg = lossCurvesSvg([{ title: 'a < b', metrics }]);
+  withRun(({ curves }) => {
+    const svg = lossCurvesSvg([{ title: 'a < b', curves }]);
     assert.equal(svg.match(/<polyline/g).length, 3);
     assert.match(svg, /a &lt; b/);
     assert.match(svg, />40<\/text>/);
