@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -46,6 +46,24 @@ describe('emu eval', () => {
     expect(more.stdout).toMatch(/vqa_accuracy .*MISSED\n/);
     expect(more.stdout).toMatch(/fewshot_accuracy_2 +0\.000/);
     expect(more.stdout).toContain('Missed: vqa_accuracy is 0.000, should be at least 0.95');
+  });
+
+  it('measures the text-only model that lies beside a model, unless told not to', async () => {
+    const beside = `${model}-text-only`;
+    await symlink(model, beside);
+    try {
+      const output = join(folder, 'beside.json');
+      const ask = async (...args: string[]): Promise<unknown> =>
+        jsonLines(
+          (await evaluate('--json', '--only', 'fewshot_accuracy_0', '-o', output, ...args)).stdout,
+        )[0];
+      expect(await ask()).toMatchObject({ compare: beside, scores: { fewshot_accuracy_0_text_only: 0 } });
+      const alone = (await ask('--no-compare')) as { scores: object };
+      expect(alone).toMatchObject({ compare: null });
+      expect(Object.keys(alone.scores)).toEqual(scoreKeys);
+    } finally {
+      await rm(beside);
+    }
   });
 
   it('measures anew for other settings, after damage, and when it is told to', async () => {

@@ -10,6 +10,8 @@ import {
   type SuiteRun,
 } from '@emu/eval';
 import type { Emu } from '@emu/sdk';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 
 import {
@@ -32,7 +34,7 @@ interface EvalFlags extends ModelFlags {
   readonly seed: number;
   readonly guidanceScale?: number;
   readonly only: readonly (readonly string[])[];
-  readonly compare?: string;
+  readonly compare?: string | false;
   readonly output: string;
   readonly fresh?: boolean;
 }
@@ -40,10 +42,16 @@ interface EvalFlags extends ModelFlags {
 /** The model of a checkout. */
 const ownModel = 'models/emu-tiny';
 
+/** What is measured beside a model unless something else is asked for: the folder of this name beside its own. */
+function textOnlyBeside(model: string): string | undefined {
+  const folder = `${model.replace(/[/\\]+$/, '')}-text-only`;
+  return existsSync(join(folder, 'config.json')) ? folder : undefined;
+}
+
 const help = `
 Measures captions, answers, paintings, blends and learning from examples on scenes that training never shows, with
 95 % intervals, and compares each score with its target. The result is saved as JSON and Markdown after every test; the
-same command goes on where it was stopped.
+same command goes on where it was stopped. Where MODEL-text-only lies beside MODEL, it is measured too.
 
 Scores: ${scoreKeys.join(', ')}
 
@@ -64,7 +72,11 @@ export function addEval(program: Command, terminal: Terminal): void {
       (value: string, before: readonly (readonly string[])[]) => [...before, commaList(value)],
       [],
     )
-    .option('--compare <dir>', 'a second model, trained with the text loss alone: scores NAME_text_only')
+    .option(
+      '--compare <dir>',
+      'a second model, trained with the text loss alone: scores NAME_text_only (default: MODEL-text-only if it is there)',
+    )
+    .option('--no-compare', 'measure the one model')
     .option('--steps <number>', 'denoising steps of a painting', number, suiteDefaults.steps)
     .option('--guidance-scale <number>', "weight of guidance (the model's)", number)
     .option('--seed <number>', 'seed of samples and paintings', number, suiteSeed)
@@ -76,22 +88,29 @@ export function addEval(program: Command, terminal: Terminal): void {
       const model = named ?? environmentValue(terminal, 'EMU_MODEL') ?? ownModel;
       if (flags.only.length > 0) checkedScores(flags.only.flat());
       await withModel(context, { ...flags, model }, async (emu) => {
-        if (flags.compare === undefined) return evaluate(context, flags, model, emu, undefined);
-        return withModel(context, { ...flags, model: flags.compare }, (other) =>
-          evaluate(context, flags, model, emu, other),
+        const compare = flags.compare === false ? undefined : (flags.compare ?? textOnlyBeside(model));
+        if (compare === undefined) return evaluate(context, flags, { model, emu });
+        return withModel(context, { ...flags, model: compare }, (other) =>
+          evaluate(context, flags, { model, emu }, { model: compare, emu: other }),
         );
       });
     });
 }
 
+/** A model and where it lies. */
+interface Side {
+  readonly model: string;
+  readonly emu: Emu;
+}
+
 async function evaluate(
   context: CommandContext,
   flags: EvalFlags,
-  model: string,
-  emu: Emu,
-  other: Emu | undefined,
+  { model, emu }: Side,
+  other?: Side,
 ): Promise<void> {
-  const { suite, limit, seed, steps, guidanceScale = null, compare = null, output } = flags;
+  const { suite, limit, seed, steps, guidanceScale = null, output } = flags;
+  const compare = other?.model ?? null;
   const run: SuiteRun = { suite, model, compare, limit, seed, steps, guidanceScale };
   const fingerprints = {
     model: await modelFingerprint(model),
@@ -124,7 +143,7 @@ async function evaluate(
       },
     });
   await side(emu, '', own, (scores) => (own = scores));
-  if (other !== undefined) await side(other, 'text only: ', compared, (scores) => (compared = scores));
+  if (other !== undefined) await side(other.emu, 'text only: ', compared, (scores) => (compared = scores));
   await save();
   const report = suiteReport(run, own, compared);
   context.result(report, reportText(report));
