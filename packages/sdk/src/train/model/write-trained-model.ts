@@ -31,6 +31,8 @@ export interface WriteTrainedOptions {
   readonly config?: EmuConfig;
   /** The tokenizer's files; those of the source by default. */
   readonly tokenizerFiles?: readonly TextFile[];
+  /** The scheduler_config.json of the visual decoder; that of the source by default. */
+  readonly scheduler?: object;
 }
 
 /**
@@ -42,7 +44,7 @@ export async function writeTrainedModel(
   source: ModelSource,
   weights: TrainedWeights,
   folder: string,
-  { dtype, config = source.config, tokenizerFiles }: WriteTrainedOptions,
+  { dtype, config = source.config, tokenizerFiles, scheduler = schedulerOf(source) }: WriteTrainedOptions,
 ): Promise<void> {
   const trained = new Set(weights.parameters.filter(({ trainable }) => trainable).map(({ name }) => name));
   const tensors = new Map<ComponentName, TensorToWrite[]>();
@@ -59,11 +61,16 @@ export async function writeTrainedModel(
   const files = planned.flatMap((component) => component.files);
   const texts = [
     ...planned.flatMap(({ index }) => (index ? [jsonText(index.path, index.json)] : [])),
-    ...folderTexts(source, config, dtype, tokenizerFiles),
+    ...folderTexts(source, { dtype, config, scheduler, ...(tokenizerFiles && { tokenizerFiles }) }),
   ];
   const paths = [...files, ...texts].map(({ path }) => path);
   const record = await ConvertRecord.open(folder, JSON.stringify({ trained: paths }), paths);
   await writeModelFolder(folder, record, files, texts, { phase: 'initialize' });
+}
+
+/** The scheduler_config.json that a source's visual decoder is trained with: its own, or Stable Diffusion's. */
+export function schedulerOf(source: ModelSource): object {
+  return source.folder?.visualDecoder?.scheduler ?? stableDiffusionScheduler;
 }
 
 function stemOf(component: ComponentName): string {
@@ -93,9 +100,12 @@ async function tensorToWrite(
 /** All files other than weights, `config.json` last: it is what makes the folder a model. */
 function folderTexts(
   source: ModelSource,
-  config: EmuConfig,
-  dtype: WeightDType,
-  tokenizerFiles: readonly TextFile[] | undefined,
+  {
+    dtype,
+    config,
+    scheduler,
+    tokenizerFiles,
+  }: WriteTrainedOptions & Required<Pick<WriteTrainedOptions, 'config' | 'scheduler'>>,
 ): readonly TextFile[] {
   const { visual, causalTransformer, llama, visualDecoder } = config;
   const { files = [], ids = {} } = source.stageTokenizer ?? {};
@@ -106,10 +116,7 @@ function folderTexts(
       : [
           jsonText('unet/config.json', unetJson(visualDecoder.unet)),
           jsonText('vae/config.json', vaeJson(visualDecoder.vae)),
-          jsonText(
-            'scheduler/scheduler_config.json',
-            source.folder?.visualDecoder?.scheduler ?? stableDiffusionScheduler,
-          ),
+          jsonText('scheduler/scheduler_config.json', scheduler),
           jsonText('model_index.json', {
             _class_name: 'EmuGenerationPipeline',
             unet: ['diffusers', 'UNet2DConditionModel'],

@@ -200,9 +200,15 @@ describe('the stages of training', { timeout: 240_000 }, () => {
       'per_device_train_batch_size: 4',
       'sample_steps: 30',
       'sample_steps_count: 2',
+      'beta_end: 0.02',
     ]);
     expectFalling(result);
     expect(result.samples).toEqual(['image']);
+    // Painting follows the noise that was learned.
+    const scheduler = JSON.parse(
+      await readFile(join(folder, 'unet', 'model', 'scheduler', 'scheduler_config.json'), 'utf8'),
+    ) as object;
+    expect(scheduler).toMatchObject({ beta_start: 0.00085, beta_end: 0.02, beta_schedule: 'scaled_linear' });
   });
 
   it('instruct: the adapter learns, goes onto the model, and merged into it answers alike', async () => {

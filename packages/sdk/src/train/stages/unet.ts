@@ -5,7 +5,6 @@ import { z } from 'zod';
 import { addNoise, alphasCumprod } from '../../diffusion/noise-schedule.js';
 import { unitNormal } from '../../diffusion/noise.js';
 import { parseSchedulerConfig } from '../../diffusion/scheduler-config.js';
-import { stableDiffusionScheduler } from '../../initialize/diffusers-json.js';
 import { encodePng } from '../../image/node.js';
 import { atLevel, type VisualDecoderConfig } from '../../models/config.js';
 import { timestepProjection } from '../../models/unet-program.js';
@@ -21,7 +20,7 @@ import { ConditionSource, pictureTarget, type PictureTarget } from '../model/con
 import { FrozenProgram } from '../model/frozen-program.js';
 import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
-import { writeTrainedModel } from '../model/write-trained-model.js';
+import { schedulerOf, writeTrainedModel } from '../model/write-trained-model.js';
 import { noiseProgram } from '../objective/noise-program.js';
 import type { Recipe } from '../recipe/schema.js';
 import { defineStage, type StageContext } from '../stage.js';
@@ -39,6 +38,14 @@ const unetOptions = z.strictObject({
     .max(1)
     .default(0.1)
     .describe('chance that the condition is what the model makes of no prompt, for guidance'),
+  beta_end: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .optional()
+    .describe(
+      'noise added at the last timestep; 0.012 in Stable Diffusion, where latents of few pixels keep their mean to the end',
+    ),
   repeat_samples: z
     .int()
     .min(0)
@@ -96,7 +103,10 @@ async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promis
     return mixedStream(sources, mix, noiseMaker(recipe, decoder, frozen), position, limit);
   };
   const save: TrainingTask['save'] = (weights, folder) =>
-    writeTrainedModel(source, weights, folder, { dtype: recipe.save_dtype });
+    writeTrainedModel(source, weights, folder, {
+      dtype: recipe.save_dtype,
+      scheduler: trainedScheduler(source, recipe),
+    });
   return {
     name: 'unet',
     parameters: programParameters([program]),
@@ -139,8 +149,13 @@ async function openFrozen(
     recipePrecision(recipe).matrices,
     recipe.condition_cache_mb * 2 ** 20,
   );
-  const scheduler = source.folder?.visualDecoder?.scheduler ?? stableDiffusionScheduler;
-  return { encoder, conditions, alphas: alphasCumprod(parseSchedulerConfig(scheduler)) };
+  const scheduler = parseSchedulerConfig(trainedScheduler(source, recipe));
+  return { encoder, conditions, alphas: alphasCumprod(scheduler) };
+}
+
+/** The scheduler_config.json with the noise that the recipe asks for. */
+function trainedScheduler(source: ModelSource, { beta_end }: Pick<UNetRecipe, 'beta_end'>): object {
+  return { ...schedulerOf(source), ...(beta_end !== undefined && { beta_end }) };
 }
 
 /** The sources as the recipe wants them: ever new samples, or whole batches of them over and over. */
