@@ -136,6 +136,50 @@ describe('drawn world', () => {
     }
   });
 
+  it('answers where an object lies and what lies beside it as the scene has it', () => {
+    const seen = { place: 0, neighbor: 0 };
+    for (let index = 0; index < 200; index++) {
+      const { elements, meta } = drawSample({ ...recipe('question', 'train'), questions: 8 }, index);
+      const objects = meta?.scenes?.[0]?.objects ?? [];
+      const said = elements.flatMap((each) => (each.type === 'text' ? [each.text] : []));
+      for (const [at, question] of said.entries()) {
+        const answer = said[at + 1] ?? '';
+        const place = /^where is the (\w+)\?$/.exec(question);
+        const object = objects.find(({ shape }) => shape === place?.[1]);
+        if (object !== undefined) {
+          seen.place++;
+          expect([answer.includes('left'), answer.includes('right')]).toEqual([
+            object.x < 0.36,
+            object.x > 0.64,
+          ]);
+          expect([answer.includes('top'), answer.includes('bottom')]).toEqual([
+            object.y < 0.36,
+            object.y > 0.64,
+          ]);
+        }
+        const beside =
+          /^what is (?:to the |on the )?(left|right|above|over|below|under)(?: of)? the (\w+)\?$/.exec(
+            question,
+          );
+        if (beside !== null) {
+          seen.neighbor++;
+          const from = objects.find(({ shape }) => shape === beside[2]);
+          const other = objects.find((each) => each !== from);
+          expect(answer).toBe(`a ${other?.color ?? ''} ${other?.shape ?? ''}`);
+          const sides = new Map([
+            ['over', 'above'],
+            ['under', 'below'],
+            ['left', 'left-of'],
+            ['right', 'right-of'],
+          ]);
+          const word = beside[1] ?? '';
+          expect(other && from && relationBetween(other, from)).toBe(sides.get(word) ?? word);
+        }
+      }
+    }
+    expect(Math.min(seen.place, seen.neighbor)).toBeGreaterThan(30);
+  });
+
   it('draws the same bytes for the same seed and index, whatever came before', () => {
     const drawn = recipe('pair', 'train', 64);
     const [alone, before, after] = [drawSample(drawn, 7), drawSample(drawn, 6), drawSample(drawn, 7)];

@@ -1,4 +1,4 @@
-import { askAbout, questionTasks, type QuestionTask } from '../language/questions.js';
+import { askAbout, besideTasks, questionTasks, type QuestionTask } from '../language/questions.js';
 import type { Random } from '../random.js';
 import type { Scene } from '../world/scene.js';
 import { randomScene, relatedScene, scatteredScene } from '../world/scenes.js';
@@ -30,7 +30,7 @@ export function questionPlanner(count: number): Planner {
     if (first === null) return null;
     const asked = [first];
     for (let draw = 0; asked.length < count && draw < count * drawsPerQuestion; draw++) {
-      const other = askAbout(random, scene, random.pick(questionTasks));
+      const other = askAbout(random, scene, random.pick([...questionTasks, ...besideTasks]));
       if (other !== null && asked.every(({ question }) => question !== other.question)) asked.push(other);
     }
     return {

@@ -2,15 +2,22 @@ import type { Random } from '../random.js';
 import { colors, shapes, type Color, type Shape } from '../world/attributes.js';
 import { pairKey, relationKey } from '../world/held-out.js';
 import { relationBetween, relations, type Relation, type Scene, type SceneObject } from '../world/scene.js';
-import { relationPhrases, withArticle } from './phrases.js';
+import { placePhrase, relationPhrases, withArticle } from './phrases.js';
 
 /** What can be asked about one picture. */
 export const questionTasks = ['color', 'shape', 'count', 'relation', 'existence'] as const;
 export type QuestionTask = (typeof questionTasks)[number];
 
+/**
+ * What is asked about a picture beside another question, never alone: where an object lies, and what lies on a side of
+ * it. Both teach what questions of relation rest on.
+ */
+export const besideTasks = ['place', 'neighbor'] as const;
+export type BesideTask = (typeof besideTasks)[number];
+
 /** A question about a picture with its one right answer. */
 export interface Question {
-  readonly task: QuestionTask;
+  readonly task: QuestionTask | BesideTask;
   readonly question: string;
   /** One or two words. */
   readonly answer: string;
@@ -173,15 +180,51 @@ function askExistence(random: Random, scene: Scene): Question {
   };
 }
 
-const askers: Readonly<Record<QuestionTask, (random: Random, scene: Scene) => Question | null>> = {
-  color: askColor,
-  shape: askShape,
-  count: askCount,
-  relation: askRelation,
-  existence: askExistence,
-};
+function askPlace(random: Random, scene: Scene): Question | null {
+  const candidates = unique(scene, 'shape').flatMap((object) => {
+    const place = placePhrase(object);
+    return place === null ? [] : [{ object, place }];
+  });
+  if (candidates.length === 0) return null;
+  const { object, place } = random.pick(candidates);
+  return {
+    task: 'place',
+    question: `where is the ${object.shape}?`,
+    answer: place,
+    sentence: `the ${object.shape} is ${place}.`,
+    focus: [object],
+    mentions: [],
+  };
+}
+
+/** Of two objects alone: of three, several may lie on one side. */
+function askNeighbor(random: Random, scene: Scene): Question | null {
+  const pairs = scene.objects.length === 2 ? clearPairs(scene) : [];
+  if (pairs.length === 0) return null;
+  const [a, b] = random.pick(pairs);
+  const phrase = random.pick(relationPhrases[relationBetween(a, b)]);
+  return {
+    task: 'neighbor',
+    question: `what is ${phrase} the ${b.shape}?`,
+    answer: withArticle(`${a.color} ${a.shape}`),
+    sentence: `${withArticle(`${a.color} ${a.shape}`)} is ${phrase} the ${b.shape}.`,
+    focus: [a, b],
+    mentions: [],
+  };
+}
+
+const askers: Readonly<Record<QuestionTask | BesideTask, (random: Random, scene: Scene) => Question | null>> =
+  {
+    color: askColor,
+    shape: askShape,
+    count: askCount,
+    relation: askRelation,
+    existence: askExistence,
+    place: askPlace,
+    neighbor: askNeighbor,
+  };
 
 /** Asks about a scene, or returns null where the scene leaves nothing clear to ask. */
-export function askAbout(random: Random, scene: Scene, task: QuestionTask): Question | null {
+export function askAbout(random: Random, scene: Scene, task: QuestionTask | BesideTask): Question | null {
   return askers[task](random, scene);
 }
