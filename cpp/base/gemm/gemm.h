@@ -75,6 +75,15 @@ struct GemmKernels {
 
 EMU_DECLARE_KERNELS(GemmKernels, gemm_kernels)
 
+#if EMU_X86
+namespace isa_amx {
+extern const GemmKernels gemm_kernels;
+}
+#endif
+
+// Those of the level for weights of that type: tiles multiply bf16 alone.
+const GemmKernels& GemmKernelsFor(Isa isa, DType weight);
+
 // How a product is cut into tasks: blocks of rows times blocks of panels.
 struct GemmSplit {
   int64_t rows_per_task;
