@@ -15,8 +15,8 @@
 namespace emu {
 namespace {
 
-// Whether the processor has tiles of bf16 and the system saves them. Linux grants them to a process that asks,
-// for all its threads; elsewhere nobody has tried.
+// Whether the processor has tiles of bf16 and the system saves them. Linux grants them to a process that
+// asks, for all its threads; elsewhere nobody has tried.
 bool TilesGranted() {
 #if EMU_X86 && defined(__linux__)
   unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;

@@ -12,12 +12,12 @@ namespace emu {
 // layout of packed weights are those of kAvx512Bf16.
 enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
-// The best one this machine runs, or the one named by `EMU_ISA` (portable, avx2, avx512, avx512bf16, amx) when
-// the machine has it; tests run every level on one machine that way.
+// The best one this machine runs, or the one named by `EMU_ISA` (portable, avx2, avx512, avx512bf16, amx)
+// when the machine has it; tests run every level on one machine that way.
 Isa DetectIsa();
 
-// False for a level that this machine or this build lacks. The first question about kAmx asks the system to let
-// this process keep tiles; a system that refuses lacks the level.
+// False for a level that this machine or this build lacks. The first question about kAmx asks the system to
+// let this process keep tiles; a system that refuses lacks the level.
 bool IsaAvailable(Isa isa);
 
 const char* IsaName(Isa isa);

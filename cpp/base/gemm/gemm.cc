@@ -62,8 +62,8 @@ GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads, bool packs) {
       best_time = time;
     }
   }
-  best.scratch_bytes =
-      GemmKernelsFor(isa, shape.weight).scratch_bytes(shape, best.rows_per_task, packs ? best.panels_per_task : 0);
+  best.scratch_bytes = GemmKernelsFor(isa, shape.weight)
+                           .scratch_bytes(shape, best.rows_per_task, packs ? best.panels_per_task : 0);
   return best;
 }
 

@@ -1,9 +1,9 @@
 // Products of bf16 on the processor's tiles: 16 rows of 64 bytes, of which one instruction multiplies two.
 //
-// Weights are packed for vdpbf16ps, whose pairs are just what the tile instruction wants of its right operand: 16
-// pairs of 16 weight rows. The left operand is rounded into scratch row after row, the width filled up with
-// zeros to whole tiles; a panel whose width ends within a tile is filled up in scratch as well, for a zero
-// times what lies behind it might be a NaN.
+// Weights are packed for vdpbf16ps, whose pairs are just what the tile instruction wants of its right
+// operand: 16 pairs of 16 weight rows. The left operand is rounded into scratch row after row, the width
+// filled up with zeros to whole tiles; a panel whose width ends within a tile is filled up in scratch as
+// well, for a zero times what lies behind it might be a NaN.
 #include <immintrin.h>
 
 #include <cstring>
@@ -22,9 +22,9 @@ extern const PackKernels pack_kernels;
 namespace EMU_ISA {
 namespace {
 
-constexpr int64_t kSide = 16;         // rows of a tile, and 32-bit words of its rows
-constexpr int64_t kLine = 64;         // bytes of a row of a tile
-constexpr int64_t kStepWidth = 32;    // values of k that one instruction multiplies
+constexpr int64_t kSide = 16;       // rows of a tile, and 32-bit words of its rows
+constexpr int64_t kLine = 64;       // bytes of a row of a tile
+constexpr int64_t kStepWidth = 32;  // values of k that one instruction multiplies
 constexpr int64_t kPairBytes = kPanelRows * 4;
 constexpr int64_t kStepBytes = kSide * kPairBytes;  // of a panel
 constexpr int64_t kTileGroup = 2 * kSide;           // rows of the left operand that share a read of a panel
@@ -65,11 +65,11 @@ void ConfigureTiles(int64_t rows) {
 // The compiler does not know what tile loads read.
 inline void MemoryFence() { __asm__ volatile("" ::: "memory"); }
 
-// c (+)= a b over `steps` steps of `a` and as many of the panel at `b`, then over the one at `last` if there is
-// one; strides in bytes.
+// c (+)= a b over `steps` steps of `a` and as many of the panel at `b`, then over the one at `last` if there
+// is one; strides in bytes.
 template <int kRowTiles, int kColumnTiles>
-void MultiplyTiles(const char* a, int64_t a_stride, const char* b, int64_t steps, const char* last, bool first,
-                   float* c, int64_t c_stride) {
+void MultiplyTiles(const char* a, int64_t a_stride, const char* b, int64_t steps, const char* last,
+                   bool first, float* c, int64_t c_stride) {
   MemoryFence();
   float* const lower = c + kSide * c_stride / 4;
   if (first) {
@@ -124,8 +124,8 @@ void MultiplyTiles(const char* a, int64_t a_stride, const char* b, int64_t steps
   MemoryFence();
 }
 
-using TilesFunction = void (*)(const char* a, int64_t a_stride, const char* b, int64_t steps, const char* last,
-                               bool first, float* c, int64_t c_stride);
+using TilesFunction = void (*)(const char* a, int64_t a_stride, const char* b, int64_t steps,
+                               const char* last, bool first, float* c, int64_t c_stride);
 
 constexpr TilesFunction kTilesFunctions[2][kTileVectors] = {
     {MultiplyTiles<1, 1>, MultiplyTiles<1, 2>, MultiplyTiles<1, 3>},
@@ -135,28 +135,20 @@ __mmask16 FirstLanes(int64_t count) {
   return count >= kLanes ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
 }
 
+// The lanes that the mask keeps, zeros elsewhere; reads nothing else.
+U32 LoadMasked(const float* from, __mmask16 mask) { return (U32)_mm512_maskz_loadu_ps(mask, from); }
+
 // Rounds `count` values to bf16.
 void RoundValues(const float* from, int64_t count, char* to) {
   int64_t k = 0;
   for (; k + 2 * kLanes <= count; k += 2 * kLanes) {
-    const __m512bh rounded = _mm512_cvtne2ps_pbh((__m512)Load(from + k + kLanes), (__m512)Load(from + k));
-    std::memcpy(to + k * 2, &rounded, sizeof rounded);
+    StoreWords(to + k * 2, RoundNeighbours(LoadWords(from + k), LoadWords(from + k + kLanes)));
   }
   const int64_t left = count - k;
   if (left == 0) return;
-  const __m512 low = _mm512_maskz_loadu_ps(FirstLanes(left), from + k);
-  const __m512 high = _mm512_maskz_loadu_ps(FirstLanes(left - kLanes), from + k + kLanes);
-  _mm512_mask_storeu_epi16(to + k * 2, static_cast<__mmask32>((1u << left) - 1),
-                           (__m512i)_mm512_cvtne2ps_pbh(high, low));
-}
-
-// Pairs of the rounded values of two rows.
-inline U32 Pairs(__m512 first, __m512 second) {
-  alignas(64) static constexpr uint16_t kInterleave[32] = {
-      0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  return (U32)_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave),
-                                       (__m512i)_mm512_cvtne2ps_pbh(second, first));
+  const U32 rounded = RoundNeighbours(LoadMasked(from + k, FirstLanes(left)),
+                                      LoadMasked(from + k + kLanes, FirstLanes(left - kLanes)));
+  _mm512_mask_storeu_epi16(to + k * 2, static_cast<__mmask32>((1u << left) - 1), (__m512i)rounded);
 }
 
 struct Multiplication {
@@ -181,8 +173,8 @@ struct Multiplication {
   int64_t Begin(int64_t block) const { return block * block_width; }
   int64_t End(int64_t block) const { return block + 1 < blocks ? Begin(block + 1) : shape.width; }
 
-  // Rows of the left operand in scratch: few keep their number, which is then that of a tile, others are filled
-  // up to whole tiles.
+  // Rows of the left operand in scratch: few keep their number, which is then that of a tile, others are
+  // filled up to whole tiles.
   int64_t TileRows() const {
     const int64_t count = rows.end - rows.begin;
     return count < kSide ? count : kSide;
@@ -218,14 +210,15 @@ struct Multiplication {
         if (k + kStepWidth <= end) {
 #pragma GCC unroll 16
           for (int pair = 0; pair < kLanes; ++pair) {
-            square[pair] = Pairs(_mm512_maskz_loadu_ps(valid, line + 2 * pair * stride),
-                                 _mm512_maskz_loadu_ps(valid, line + (2 * pair + 1) * stride));
+            square[pair] = RoundPairs(LoadMasked(line + 2 * pair * stride, valid),
+                                      LoadMasked(line + (2 * pair + 1) * stride, valid));
           }
         } else {
           for (int pair = 0; pair < kLanes; ++pair) {
-            const int64_t left = end - k - 2 * pair;
-            square[pair] = Pairs(_mm512_maskz_loadu_ps(left > 0 ? valid : 0, left > 0 ? line + 2 * pair * stride : line),
-                                 _mm512_maskz_loadu_ps(left > 1 ? valid : 0, left > 1 ? line + (2 * pair + 1) * stride : line));
+            const int64_t first = k + 2 * pair;
+            square[pair] =
+                RoundPairs(LoadMasked(line + 2 * pair * stride, first < end ? valid : 0),
+                           LoadMasked(line + (2 * pair + 1) * stride, first + 1 < end ? valid : 0));
           }
         }
         Transpose(square);
