@@ -8,13 +8,16 @@
 
 namespace emu {
 
-enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
+// kAmx is kAvx512Bf16 with the products of bf16 on tiles (base/gemm/gemm_amx.cc); every other kernel and the
+// layout of packed weights are those of kAvx512Bf16.
+enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
-// The best one this machine runs, or the one named by `EMU_ISA` (portable, avx2, avx512, avx512bf16) when the
-// machine has it; tests run every level on one machine that way.
+// The best one this machine runs, or the one named by `EMU_ISA` (portable, avx2, avx512, avx512bf16, amx)
+// when the machine has it; tests run every level on one machine that way.
 Isa DetectIsa();
 
-// False for a level that this machine or this build lacks.
+// False for a level that this machine or this build lacks. The first question about kAmx asks the system to
+// let this process keep tiles; a system that refuses lacks the level.
 bool IsaAvailable(Isa isa);
 
 const char* IsaName(Isa isa);
@@ -51,6 +54,7 @@ bool IsaFromName(const char* name, Isa* isa);
       case Isa::kAvx512:                   \
         return isa_avx512::name;           \
       case Isa::kAvx512Bf16:               \
+      case Isa::kAmx:                      \
         return isa_avx512bf16::name;       \
       default:                             \
         return isa_portable::name;         \

@@ -199,8 +199,15 @@ class PlannedCall {
 };
 
 // The products of a training step: a batch of 8 x 256 tokens through layers of 256 and 512, pictures of a
-// small U-Net.
+// small U-Net, and the narrow layers of emu-tiny.
 const BenchCase kTraining[] = {
+    BenchCase::Linear("512x256x608", 512, 256, 608),
+    BenchCase::Linear("1040x128x512", 1040, 128, 512),
+    BenchCase::Linear("8192x48x48", 8192, 48, 48),
+    BenchCase::Linear("8192x48x384", 8192, 48, 384),
+    BenchCase::Linear("8192x384x48", 8192, 384, 48),
+    {"conv [32,16,16,48]->48", 32, 16, 16, 48, 48, 3, 1, 1},
+    {"conv [32,16,16,112]->48", 32, 16, 16, 112, 48, 3, 1, 1},
     BenchCase::Linear("2048x256x256", 2048, 256, 256),
     BenchCase::Linear("2048x256x688", 2048, 256, 688),
     BenchCase::Linear("2048x688x256", 2048, 688, 256),

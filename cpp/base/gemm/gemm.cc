@@ -28,8 +28,15 @@ int64_t DivideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
 
 }  // namespace
 
+const GemmKernels& GemmKernelsFor(Isa isa, DType weight) {
+#if EMU_X86
+  if (isa == Isa::kAmx && weight == DType::kBf16) return isa_amx::gemm_kernels;
+#endif
+  return gemm_kernels_for(isa);
+}
+
 GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads, bool packs) {
-  const int64_t tile_rows = gemm_kernels_for(isa).tile_rows;
+  const int64_t tile_rows = GemmKernelsFor(isa, shape.weight).tile_rows;
   const int64_t panel_rows = pack_kernels_for(isa).panel_rows;
   const int64_t panels = PanelCount(isa, shape.outputs);
   if (shape.rows == 0 || panels == 0) return {1, 1, 0, 0, 0};
@@ -55,8 +62,8 @@ GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads, bool packs) {
       best_time = time;
     }
   }
-  best.scratch_bytes =
-      gemm_kernels_for(isa).scratch_bytes(shape, best.rows_per_task, packs ? best.panels_per_task : 0);
+  best.scratch_bytes = GemmKernelsFor(isa, shape.weight)
+                           .scratch_bytes(shape, best.rows_per_task, packs ? best.panels_per_task : 0);
   return best;
 }
 
@@ -67,7 +74,7 @@ void RunGemmTask(Isa isa, const GemmShape& shape, const GemmSplit& split, const 
   const int64_t row = row_block * split.rows_per_task, panel = panel_block * split.panels_per_task;
   const Rows rows = {row, std::min(row + split.rows_per_task, shape.rows)};
   const Rows panels = {panel, std::min(panel + split.panels_per_task, PanelCount(isa, shape.outputs))};
-  gemm_kernels_for(isa).multiply(shape, operands, rows, panels, scratch);
+  GemmKernelsFor(isa, shape.weight).multiply(shape, operands, rows, panels, scratch);
 }
 
 }  // namespace emu

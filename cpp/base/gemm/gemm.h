@@ -10,9 +10,15 @@
 //   f32             acc = fma(a_k, w_k, acc)               (multiply, then add, where the set has no FMA)
 //   bf16            acc = fma(a_k, w_k, acc), a and w widened
 //   bf16, AVX512BF16  acc = vdpbf16ps(acc, a pair, w pair)
+//   bf16, AMX         acc = acc + (even + odd), for every 32 values of k, the last ones filled up with zeros,
+//                     where even and odd are chains of fma over the first and the second value of 16 pairs,
+//                     each from 0
 // then bias, activation and residual in the same vector code for every element. The chain is cut into blocks
 // of k only by storing acc in out and loading it again, so the result depends neither on the number of rows
 // nor on how rows and panels are split into tasks.
+//
+// The instructions of the last two read subnormal values as zeros and write zeros for subnormal results,
+// whatever the processor is set to. A NaN or an infinity reaches its own row or weight row, no other.
 #pragma once
 
 #include <cstdint>
@@ -74,6 +80,15 @@ struct GemmKernels {
 };
 
 EMU_DECLARE_KERNELS(GemmKernels, gemm_kernels)
+
+#if EMU_X86
+namespace isa_amx {
+extern const GemmKernels gemm_kernels;
+}
+#endif
+
+// Those of the level for weights of that type: tiles multiply bf16 alone.
+const GemmKernels& GemmKernelsFor(Isa isa, DType weight);
 
 // How a product is cut into tasks: blocks of rows times blocks of panels.
 struct GemmSplit {

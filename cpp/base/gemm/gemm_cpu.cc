@@ -7,10 +7,11 @@
 #endif
 
 #include "base/bf16.h"
+#include "base/gemm/finish.h"
+#include "base/gemm/lines.h"
 #include "base/gemm/packing.h"
 #include "base/gemm/tile.h"
 #include "base/gemm/words.h"
-#include "base/vector_math.h"
 
 namespace emu::EMU_ISA {
 namespace {
@@ -179,34 +180,6 @@ TileFunction TileOf(int64_t rows, int64_t columns) {
   return MultiplyTile<Product, Order, kRows, kVectors>;
 }
 
-// out = act(out + bias) + residual on a tile. One loop computes full and partial vectors alike, so an
-// element's result does not depend on where its tile ends.
-void FinishTile(const GemmShape& shape, const GemmOperands& operands, Rows rows, Rows columns) {
-  if (operands.bias == nullptr && operands.residual == nullptr &&
-      operands.activation == ActivationKind::kNone) {
-    return;
-  }
-  for (int64_t row = rows.begin; row < rows.end; ++row) {
-    for (int64_t column = columns.begin; column < columns.end; column += kLanes) {
-      const int64_t left = columns.end - column, at = row * shape.outputs + column;
-      const bool full = left >= kLanes;
-      F32 value = full ? Load(operands.out + at) : LoadFirst(operands.out + at, left);
-      if (operands.bias != nullptr) {
-        value += full ? Load(operands.bias + column) : LoadFirst(operands.bias + column, left);
-      }
-      value = Activate(operands.activation, value);
-      if (operands.residual != nullptr) {
-        value += full ? Load(operands.residual + at) : LoadFirst(operands.residual + at, left);
-      }
-      if (full) {
-        Store(operands.out + at, value);
-      } else {
-        StoreFirst(operands.out + at, value, left);
-      }
-    }
-  }
-}
-
 // Words of a step for up to kLanes rows of the left operand, from a line of a transposed matrix.
 U32 LoadColumn(const float* line, int64_t rows) {
   return rows >= kLanes ? (U32)Load(line) : (U32)LoadFirst(line, rows);
@@ -296,32 +269,8 @@ struct Multiplication {
 
   // Packs one block of k of the panels from the lines of w, panels kPackedWords words apart.
   void PackLines(Rows panels, int64_t block, float* to, float* lines) const {
-    const int64_t first = panels.begin * kPanelRows;
-    const int64_t last = panels.end * kPanelRows < shape.outputs ? panels.end * kPanelRows : shape.outputs;
-    for (int64_t k = Begin(block); k < End(block); k += Product::kStepWidth, to += kPanelRows) {
-      const float* pair[2] = {};
-      for (int64_t i = 0; i < Product::kStepWidth && k + i < End(block); ++i) {
-        pair[i] = GatherLine(k + i, first, last, lines + i * (panels.end - panels.begin) * kPanelRows);
-      }
-      EMU_ISA::pack_kernels.pack_line(shape.weight, DType::kF32, pair[0], pair[1], last - first, to,
-                                      panel_words * 4);
-    }
-  }
-
-  // The values first..last of a line, where they lie if they lie together.
-  const float* GatherLine(int64_t k, int64_t first, int64_t last, float* line) const {
-    const PiecewiseMatrix& lines = operands.lines;
-    for (int64_t at = first, stop; at < last; at = stop) {
-      const float* values = lines.piece(lines.source, k, at, last, &stop);
-      if (values != nullptr && at == first && stop == last) return values;
-      const size_t bytes = static_cast<size_t>(stop - at) * 4;
-      if (values != nullptr) {
-        std::memcpy(line + (at - first), values, bytes);
-      } else {
-        std::memset(line + (at - first), 0, bytes);
-      }
-    }
-    return line;
+    PackLinesOf(EMU_ISA::pack_kernels, shape, operands.lines, panels, {Begin(block), End(block)},
+                panel_words * 4, to, lines);
   }
 
   float* OutRow(int64_t row) const {

@@ -8,7 +8,8 @@
 //   in 0
 //
 // so that a product walks every panel from front to back once. NR depends on the instruction set: a packed
-// weight belongs to the set it was packed for. Panels start at multiples of 64 bytes when the first one does.
+// weight belongs to the set it was packed for (AVX512BF16 and AMX pack alike). Panels start at multiples of
+// 64 bytes when the first one does.
 //
 // A linear weight [O,I] has O rows of I values. A convolution weight [O,C,kh,kw] has O rows of kh * kw * C
 // values in the order (kh, kw, C), the order in which a patch lies in a channels-last image.

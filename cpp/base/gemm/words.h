@@ -23,6 +23,25 @@ typedef uint16_t U16 __attribute__((vector_size(kVectorBytes / 2)));
   return __builtin_convertvector(halves, U32);
 }
 
+#if defined(__AVX512BF16__)
+
+// Pairs of neighbouring values of one row, rounded (nearest even; NaN stays NaN; subnormal values become
+// zeros, as which the products read them anyway): 2 kLanes values become kLanes words.
+[[maybe_unused]] inline U32 RoundNeighbours(U32 first, U32 second) {
+  return (U32)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+}
+
+// Pairs of the rounded values of two rows.
+[[maybe_unused]] inline U32 RoundPairs(U32 first, U32 second) {
+  alignas(64) static constexpr uint16_t kInterleave[2 * kLanes] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                                   21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                                   11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return (U32)_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave),
+                                       (__m512i)RoundNeighbours(first, second));
+}
+
+#else
+
 // Each value rounded to bf16 (nearest even; NaN stays NaN) in the high half of its word; the low half is 0.
 [[maybe_unused]] inline U32 RoundToHalves(U32 bits) {
   const U32 rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
@@ -50,6 +69,8 @@ inline U32 EveryOddOne(U32 a, U32 b, std::integer_sequence<int, kLane...>) {
   constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
   return RoundPairs(EveryOther(first, second, kAll), EveryOddOne(first, second, kAll));
 }
+
+#endif
 
 template <int kWidth, int... kLane>
 inline U32 UpperLeft(U32 a, U32 b, std::integer_sequence<int, kLane...>) {

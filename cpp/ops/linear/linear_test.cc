@@ -95,6 +95,51 @@ EMU_TEST(AgreesWithPlainLoopsAtAwkwardSizesWhetherPackedAtLoadOrInTheCall) {
   }
 }
 
+// The widths and rows of a tile of 16 rows by 32 values of bf16, and one less and one more.
+EMU_TEST(AgreesWithPlainLoopsAroundTheSizesOfATile) {
+  uint64_t seed = 1000;
+  for (int64_t rows : {1, 15, 16, 17, 31, 32, 33, 47, 65}) {
+    for (int64_t outputs : {15, 16, 17, 48, 64, 97}) {
+      for (int64_t width : {1, 31, 32, 33, 63, 64, 65, 1023, 1025}) {
+        test::Random random(++seed);
+        const Case c = {test::RandomValues({rows, width}, random),
+                        RandomWeight(DType::kBf16, outputs, width, random)};
+        const Tensor packed = RunPacked(c);
+        EXPECT_TRUE(Run(c, c.weight).outputs[0] == packed);
+        EXPECT_LE(test::RelativeError(packed.Floats(), Reference(c)), 3e-6);
+      }
+    }
+  }
+}
+
+// What lies beside a row or a panel in memory is multiplied by no zero on the way.
+EMU_TEST(NaNAndInfinityStayInTheirOwnRowAndOutput) {
+  for (DType dtype : {DType::kF32, DType::kBf16}) {
+    for (int64_t rows : {1, 15, 17, 33, 70}) {
+      for (int64_t width : {1, 31, 33, 48, 63, 1025}) {
+        for (int64_t outputs : {47, 48, 97}) {
+          test::Random random(static_cast<uint64_t>(rows * width + outputs));
+          std::vector<float> x = random.Floats(rows * width), weight = random.Floats(outputs * width);
+          const int64_t bad_row = rows / 2, bad_output = outputs - 1;
+          for (int64_t k = 0; k < width; ++k) x[bad_row * width + k] = k % 2 == 0 ? NAN : INFINITY;
+          for (int64_t k = 0; k < width; ++k) weight[bad_output * width + k] = k % 2 == 0 ? INFINITY : NAN;
+          const Tensor packed = dtype == DType::kBf16 ? test::ValuesBf16({outputs, width}, weight)
+                                                      : test::Values({outputs, width}, weight);
+          const std::vector<float> out = RunPacked({test::Values({rows, width}, x), packed}).Floats();
+          bool right = true;
+          for (int64_t row = 0; row < rows; ++row) {
+            for (int64_t output = 0; output < outputs; ++output) {
+              const bool finite = std::isfinite(out[row * outputs + output]);
+              right = right && finite == (row != bad_row && output != bad_output);
+            }
+          }
+          EXPECT_TRUE(right);
+        }
+      }
+    }
+  }
+}
+
 EMU_TEST(AppliesBiasThenActivationThenResidual) {
   for (DType dtype : {DType::kF32, DType::kBf16}) {
     for (const char* activation : {"none", "gelu", "quickGelu", "relu", "silu"}) {
@@ -128,7 +173,7 @@ EMU_TEST(ARowAloneIsBitEqualToTheSameRowAmongOthers) {
                           {values.begin() + begin * width, values.begin() + (begin + count) * width});
     };
     const std::vector<float> all = RunPacked({x, weight, &bias, &residual, "gelu"}).Floats();
-    for (int64_t count : {1, 2, 3, 4, 5, 6, 7, 8, 9, 32, 200}) {
+    for (int64_t count : {1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 32, 33, 200}) {
       for (int64_t begin : {int64_t{0}, int64_t{100}, 513 - count}) {
         const Tensor some = rows_from(residual, begin, count);
         const auto part = RunPacked({rows_from(x, begin, count), weight, &bias, &some, "gelu"}).Floats();

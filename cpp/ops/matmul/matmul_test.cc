@@ -56,7 +56,8 @@ struct Sides {
 EMU_TEST(AgreesWithPlainLoopsInEveryLayoutDtypeAndPrecision) {
   const Sides sizes[] = {{0, 3, 2},    {1, 1, 1},     {2, 0, 3},     {3, 2, 0},    {5, 3, 7},
                          {8, 16, 48},  {9, 17, 49},   {7, 33, 15},   {23, 65, 31}, {17, 513, 65},
-                         {40, 64, 97}, {200, 31, 50}, {33, 1027, 5}, {1, 130, 40}};
+                         {40, 64, 97}, {200, 31, 50}, {33, 1027, 5}, {1, 130, 40}, {16, 32, 48},
+                         {17, 33, 47}, {31, 63, 16},  {33, 1, 64}};
   uint64_t seed = 0;
   for (const Sides& size : sizes) {
     for (int layout = 0; layout < 4; ++layout) {

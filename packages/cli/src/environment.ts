@@ -16,7 +16,7 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   { name: 'EMU_THREADS', means: 'threads that run kernels', byDefault: 'the cores this process may use' },
   {
     name: 'EMU_ISA',
-    means: 'instruction set of the kernels: portable, avx2, avx512, avx512bf16',
+    means: 'instruction set of the kernels: portable, avx2, avx512, avx512bf16, amx',
     byDefault: 'the best this machine has',
   },
   { name: 'EMU_LOG', means: 'form of errors on stderr: text or json', byDefault: 'text' },

@@ -347,7 +347,8 @@ Napi::Value Describe(const Napi::CallbackInfo& info) {
   out.Set("instructionSet", emu::IsaName(emu::DetectIsa()));
   out.Set("cores", Napi::Number::New(env, emu::AvailableCores()));
   Napi::Array available = Napi::Array::New(env);
-  for (emu::Isa isa : {emu::Isa::kAvx512Bf16, emu::Isa::kAvx512, emu::Isa::kAvx2, emu::Isa::kPortable}) {
+  for (emu::Isa isa :
+       {emu::Isa::kAmx, emu::Isa::kAvx512Bf16, emu::Isa::kAvx512, emu::Isa::kAvx2, emu::Isa::kPortable}) {
     if (emu::IsaAvailable(isa)) available.Set(available.Length(), emu::IsaName(isa));
   }
   out.Set("available", available);

@@ -47,7 +47,7 @@ const layoutNumbers: Readonly<Record<WeightLayout, number>> = { plain: 0, linear
 const mostThreads = 256;
 
 export interface CpuBackendOptions {
-  /** Forces an instruction set (`portable`, `avx2`, `avx512`, `avx512bf16`); the default is EMU_ISA, else the best there is. */
+  /** Forces an instruction set (`portable`, `avx2`, `avx512`, `avx512bf16`, `amx`); the default is EMU_ISA, else the best there is. */
   readonly instructionSet?: string;
 }
 
