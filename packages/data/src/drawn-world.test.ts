@@ -109,6 +109,9 @@ describe('drawn world', () => {
         meaning.set(label, value);
       });
       expect(labels.at(-1)).toBe(`this is a ${sample.meta?.answer ?? ''}.`);
+      // Only a name that came before can be told.
+      const roles = sample.elements.flatMap((each) => (each.type === 'text' ? [each.role] : []));
+      expect(roles).toEqual(labels.map((label, at) => (labels.indexOf(label) === at ? 'user' : 'assistant')));
       expect(labels).toHaveLength((sample.meta?.shots ?? 0) + 1);
     }
   });

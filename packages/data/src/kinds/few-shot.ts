@@ -20,6 +20,7 @@ const classCount = 3;
 /**
  * k examples and a query, each a picture of one object and `this is a NAME.`. In each document, names are given afresh
  * to three colours or to three shapes; which of the two is for the examples to tell. `shots` lists the ks to choose from.
+ * A name that is new comes from the user: nothing before it tells it. One that comes again is the assistant's to find.
  */
 export function fewShotPlanner(shots: readonly number[]): Planner {
   return (random): Plan => {
@@ -39,9 +40,14 @@ export function fewShotPlanner(shots: readonly number[]): Planner {
       return { scene: singleScene(random, look, { style: 'plain' }), name: names[at] ?? '' };
     });
     const query = examples.at(-1);
+    const isNew = (at: number): boolean =>
+      examples.findIndex(({ name }) => name === examples[at]?.name) === at;
     return {
       kind: 'few-shot',
-      elements: examples.flatMap(({ scene, name }) => [picture(scene), text(`this is a ${name}.`)]),
+      elements: examples.flatMap(({ scene, name }, at) => [
+        picture(scene),
+        text(`this is a ${name}.`, isNew(at) ? 'user' : 'assistant'),
+      ]),
       meta: { task: rule, answer: query?.name ?? '', shots: count },
       focus: query?.scene.objects ?? [],
     };
