@@ -2,6 +2,7 @@ import { DataError } from './errors.js';
 import { plannersOf } from './kinds/index.js';
 import { alikeScene, pairScene, planPair } from './kinds/pair.js';
 import type { Plan } from './kinds/plan.js';
+import type { TaskWeights } from './kinds/question.js';
 import { Random } from './random.js';
 import type { Sample, SampleElement, SampleKind, SampleSplit } from './sample.js';
 import { drawScene } from './world/draw.js';
@@ -24,6 +25,8 @@ export interface DrawnRecipe {
   readonly mostObjects: number;
   /** Questions about one picture or film. */
   readonly questions: number;
+  /** What questions about a picture ask for, with the chance of each; absent: see `questionPlanner`. */
+  readonly tasks?: TaskWeights;
   readonly seed: number;
   readonly split: SampleSplit;
 }

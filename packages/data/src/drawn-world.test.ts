@@ -183,6 +183,19 @@ describe('drawn world', () => {
     expect(Math.min(seen.place, seen.neighbor)).toBeGreaterThan(30);
   });
 
+  it('asks what its tasks say', () => {
+    const drawn = { ...recipe('question', 'train'), questions: 4, tasks: { place: 1, neighbor: 1 } };
+    const asked = Array.from({ length: 40 }, (_, index) => drawSample(drawn, index)).flatMap(({ elements }) =>
+      elements.flatMap((each) => (each.type === 'text' && each.role === 'user' ? [each.text] : [])),
+    );
+    expect(asked.filter((question) => !/^(?:where|what) is /.test(question))).toEqual([]);
+    expect(new Set(asked.map((question) => question.split(' ')[0]))).toEqual(new Set(['where', 'what']));
+    expect(() => drawnWorld({ tasks: { color: -1 } })).toThrow(
+      "the weight of 'color' must be 0 or more, got -1",
+    );
+    expect(() => drawnWorld({ tasks: { taste: 1 } as object })).toThrow("tasks has no 'taste'");
+  });
+
   it('draws the same bytes for the same seed and index, whatever came before', () => {
     const drawn = recipe('pair', 'train', 64);
     const [alone, before, after] = [drawSample(drawn, 7), drawSample(drawn, 6), drawSample(drawn, 7)];

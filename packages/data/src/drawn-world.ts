@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import type { DrawnRecipe } from './drawn-sample.js';
 import { DataError } from './errors.js';
 import { sampleKinds } from './kinds/index.js';
+import type { TaskWeights } from './kinds/question.js';
+import { besideTasks, questionTasks } from './language/questions.js';
 import type { OpenOptions, SampleKind, SampleSource, SampleSplit, StreamPosition } from './sample.js';
 import { openIndexedStream } from './stream/indexed-stream.js';
 import { shapes } from './world/attributes.js';
@@ -28,36 +30,48 @@ export interface DrawnWorldOptions {
    * more to learn of a picture that is encoded once. Default 1.
    */
   readonly questions?: number;
+  /**
+   * What questions about a picture ask for, with the chance of each: `color`, `shape`, `count`, `relation`, `existence`,
+   * `place`, `neighbor`. Default: the first of the five, those beside it of all.
+   */
+  readonly tasks?: TaskWeights;
 }
 
 /** Lies beside this module when it is built. Run from the sources there is none, and samples are made inline. */
 const workerFile = new URL('./drawn-worker.js', import.meta.url);
 
+const tasksKnown: readonly string[] = [...questionTasks, ...besideTasks];
+
 const splits: readonly SampleSplit[] = ['train', 'evaluation', 'held-out'];
 
-function checkedKinds(kinds: Readonly<Partial<Record<SampleKind, number>>>): DrawnRecipe['kinds'] {
-  const known: readonly string[] = sampleKinds;
-  for (const [kind, weight] of Object.entries(kinds)) {
-    if (!known.includes(kind)) {
-      throw new DataError('INVALID_OPTION', `[drawn world] kinds has no '${kind}'`, {
+/** Chances by name: known names, none below 0, one above. */
+function checkedWeights<Weights extends Readonly<Partial<Record<string, number>>>>(
+  option: string,
+  known: readonly string[],
+  weights: Weights,
+): Weights {
+  for (const [name, weight] of Object.entries(weights)) {
+    if (!known.includes(name)) {
+      throw new DataError('INVALID_OPTION', `[drawn world] ${option} has no '${name}'`, {
         hint: `Use some of: ${known.join(', ')}.`,
-        details: { kind },
+        details: { [option]: name },
       });
     }
-    if (!Number.isFinite(weight) || weight < 0) {
+    if (weight === undefined || !Number.isFinite(weight) || weight < 0) {
       throw new DataError(
         'INVALID_OPTION',
-        `[drawn world] the weight of '${kind}' must be 0 or more, got ${weight}`,
-        {
-          details: { kind, weight },
-        },
+        `[drawn world] the weight of '${name}' must be 0 or more, got ${weight}`,
+        { details: { [option]: name, weight } },
       );
     }
   }
-  if (!Object.values(kinds).some((weight) => weight > 0)) {
-    throw new DataError('INVALID_OPTION', '[drawn world] kinds needs at least one weight above 0, got none');
+  if (!Object.values(weights).some((weight) => weight !== undefined && weight > 0)) {
+    throw new DataError(
+      'INVALID_OPTION',
+      `[drawn world] ${option} needs at least one weight above 0, got none`,
+    );
   }
-  return kinds;
+  return weights;
 }
 
 function checkedInteger(name: string, value: number, low: number, high: number): number {
@@ -92,19 +106,23 @@ function indexAt(position: StreamPosition | undefined): number {
 export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
   const name = options.name ?? 'drawn';
   const size = checkedInteger('size', options.size ?? 64, 16, 1024);
-  const kinds = checkedKinds(options.kinds ?? { pair: 1 });
+  const kinds = checkedWeights('kinds', sampleKinds, options.kinds ?? { pair: 1 });
   const shots = (options.shots ?? [2, 4, 8]).map((count) => checkedInteger('shots', count, 0, 32));
   if (shots.length === 0)
     throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
   const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
   const mostObjects = checkedInteger('mostObjects', options.mostObjects ?? 3, 1, 3);
   const questions = checkedInteger('questions', options.questions ?? 1, 1, 8);
+  const tasks = options.tasks === undefined ? undefined : checkedWeights('tasks', tasksKnown, options.tasks);
   return {
     name,
     open: (open: OpenOptions) => {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
       const { split } = open;
-      const recipe: DrawnRecipe = { name, size, kinds, shots, alike, mostObjects, questions, seed, split };
+      const recipe: DrawnRecipe = {
+        ...{ name, size, kinds, shots, alike, mostObjects, questions, seed, split },
+        ...(tasks && { tasks }),
+      };
       if (!splits.includes(open.split)) {
         throw new DataError('INVALID_OPTION', `[drawn world] there is no split '${open.split}'`, {
           hint: `Use one of: ${splits.join(', ')}.`,

@@ -4,7 +4,7 @@ import { planBlend, planDocument, planStyle } from './documents.js';
 import { fewShotPlanner } from './few-shot.js';
 import { planPair } from './pair.js';
 import type { Planner } from './plan.js';
-import { questionPlanner } from './question.js';
+import { questionPlanner, type TaskWeights } from './question.js';
 import { planStoryboard } from './storyboard.js';
 import { planVideo, videoQuestionPlanner } from './video.js';
 
@@ -14,10 +14,16 @@ export interface PlannerOptions {
   readonly shots: readonly number[];
   /** Questions about one picture or film. */
   readonly questions: number;
+  /** What questions about a picture ask for; see `questionPlanner`. */
+  readonly tasks?: TaskWeights;
 }
 
 /** How each kind of sample is made. */
-export function plannersOf({ shots, questions }: PlannerOptions): Readonly<Record<SampleKind, Planner>> {
+export function plannersOf({
+  shots,
+  questions,
+  tasks,
+}: PlannerOptions): Readonly<Record<SampleKind, Planner>> {
   return {
     pair: planPair,
     document: planDocument,
@@ -26,7 +32,7 @@ export function plannersOf({ shots, questions }: PlannerOptions): Readonly<Recor
     blend: planBlend,
     video: planVideo,
     storyboard: planStoryboard,
-    question: questionPlanner(questions),
+    question: questionPlanner(questions, tasks),
     'video-question': videoQuestionPlanner(questions),
     dialogue: planDialogue,
   };

@@ -15,6 +15,8 @@ const kinds = [
   'dialogue',
 ] as const satisfies readonly SampleKind[];
 
+const tasks = ['color', 'shape', 'count', 'relation', 'existence', 'place', 'neighbor'] as const;
+
 /** One source of samples in a recipe. */
 export const sourceOptions = z.strictObject({
   name: z.string().min(1).describe('names the source in logs'),
@@ -43,6 +45,10 @@ export const sourceOptions = z.strictObject({
         .max(8)
         .default(1)
         .describe('questions about one picture or film at most: more to learn of what is encoded once'),
+      tasks: z
+        .partialRecord(z.enum(tasks), z.number().min(0))
+        .optional()
+        .describe('what questions about a picture ask for, with the chance of each; by default all alike'),
     })
     .describe('scenes drawn from the seed, without end'),
   text_first: z
@@ -89,9 +95,10 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
     });
   }
   return sources.map(({ name, weight, drawn_world, text_first: textFirst, answers_only: answersOnly }) => {
-    const { most_objects: mostObjects, ...world } = drawn_world;
+    const { most_objects: mostObjects, tasks: asked, ...world } = drawn_world;
     try {
-      return { source: drawnWorld({ name, ...world, mostObjects }), weight, textFirst, answersOnly };
+      const source = drawnWorld({ name, ...world, mostObjects, ...(asked && { tasks: asked }) });
+      return { source, weight, textFirst, answersOnly };
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       throw new EmuError('INVALID_CONFIG', `[train] source ${JSON.stringify(name)}: ${problem}`, {
