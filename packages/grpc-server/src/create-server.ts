@@ -27,6 +27,7 @@ import { TrainingJobs, type TrainingOptions } from './training/training-jobs.js'
 import { version } from './version.js';
 import { warmUp } from './warm-up.js';
 import { guard, type Gate } from './wire/guard.js';
+import { OpenCalls } from './wire/open-calls.js';
 import { serviceDefinition, type Route } from './wire/routes.js';
 
 export interface ServerOptions {
@@ -55,7 +56,7 @@ export interface ServerOptions {
 export interface DrainOptions {
   /** Health says NOT_SERVING for so long before new calls are refused, so that balancers can turn. Default 0. */
   readonly noticeMs?: number;
-  /** Generations under way may take so long to finish; then they end with UNAVAILABLE. Default 30 s. */
+  /** Calls under way may take so long to finish; then they end with UNAVAILABLE. Default 30 s. */
   readonly graceMs?: number;
 }
 
@@ -96,6 +97,7 @@ class GrpcServer implements EmuServer {
   readonly #health = new ServerHealth();
   readonly #media: MediaStore;
   readonly #jobs: JobRegistry;
+  readonly #calls = new OpenCalls();
   readonly #training: TrainingJobs | undefined;
   readonly #server: Server;
   #observation: ObservationServer | undefined;
@@ -190,6 +192,7 @@ class GrpcServer implements EmuServer {
       metrics: this.#metrics,
       log: this.#log,
       maxRequestBytes: this.#limits.maxRequestBytes,
+      calls: this.#calls,
       identify: (metadata, call): Caller => {
         if (this.#keys !== undefined) return this.#keys.identify(metadata);
         const certificate = call.getAuthContext().sslPeerCertificate;
@@ -233,13 +236,16 @@ class GrpcServer implements EmuServer {
     this.#log.info({ running, noticeMs, graceMs }, 'draining');
     this.#state = 'turning';
     this.#health.notServing();
-    await sleep(noticeMs);
+    if (noticeMs > 0) await sleep(noticeMs);
     this.#state = 'draining';
-    const ended = await within(graceMs, this.#jobs.idle());
-    if (!ended) {
-      this.#log.warn({ running: this.#jobs.running }, 'the grace is over, generations are ended');
+    // Calls too: an answer may still be on its way when its generation is over, and not every call is a generation.
+    // As long as one is open its connection stays, and whoever calls there is told why it is refused.
+    if (!(await within(graceMs, this.#idle()))) {
+      const left = { running: this.#jobs.running, calls: this.#calls.count };
+      this.#log.warn(left, 'the grace is over, calls under way are ended');
       this.#jobs.stopAll(serverDraining());
-      await within(5000, this.#jobs.idle());
+      this.#calls.stopAll(serverDraining());
+      await within(5000, this.#idle());
     }
     await this.#training?.close();
     await this.#shutDown();
@@ -247,6 +253,12 @@ class GrpcServer implements EmuServer {
     await this.#observation?.close();
     await this.#media.close();
     this.#log.info('drained');
+  }
+
+  async #idle(): Promise<void> {
+    while (this.#jobs.running > 0 || this.#calls.count > 0) {
+      await Promise.all([this.#jobs.idle(), this.#calls.idle()]);
+    }
   }
 
   /** Lets what is under way to readers arrive; streams without an end, such as those of health, are cut. */

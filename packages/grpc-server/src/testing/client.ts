@@ -117,7 +117,17 @@ export class TestClient {
     method: DescMethodClientStreaming<I, O>,
     requests: readonly object[],
   ): Promise<MessageShape<O>> {
-    return new Promise((resolve, reject) => {
+    const { send, answer } = this.openUpload(method);
+    send(requests);
+    return answer;
+  }
+
+  /** An upload that goes on until something is sent. */
+  openUpload<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodClientStreaming<I, O>,
+  ): { readonly send: (requests: readonly object[]) => void; readonly answer: Promise<MessageShape<O>> } {
+    let send: (requests: readonly object[]) => void = () => undefined;
+    const answer = new Promise<MessageShape<O>>((resolve, reject) => {
       const call = this.channel.makeClientStreamRequest(
         pathOf(method),
         same,
@@ -128,10 +138,15 @@ export class TestClient {
           else resolve(fromBinary(method.output, response ?? Buffer.alloc(0)));
         },
       );
-      for (const request of requests)
-        call.write(Buffer.from(toBinary(method.input, create(method.input, request as MessageInitShape<I>))));
-      call.end();
+      send = (requests) => {
+        for (const request of requests) {
+          const message = create(method.input, request as MessageInitShape<I>);
+          call.write(Buffer.from(toBinary(method.input, message)));
+        }
+        call.end();
+      };
     });
+    return { send, answer };
   }
 
   /** Messages of a stream as they come; leaving the loop cancels. @throws RpcFailure. */

@@ -20,6 +20,8 @@ export interface CallState {
   readonly arrivedAt: number;
   /** Ends the HTTP/2 stream at once, whatever waits to be written. */
   readonly reset: () => void;
+  /** Tells what ends the call when the server stops before it is over. */
+  readonly onStop: (stop: (failure: EmuError) => void) => void;
   /** Facts of the call for its log line and span, filled in while it runs. */
   readonly facts: Record<string, string | number | boolean | string[]>;
 }

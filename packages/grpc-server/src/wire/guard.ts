@@ -14,6 +14,7 @@ import type { Logger } from 'pino';
 import { anonymous, checkScope, clientOf, type Caller } from '../access/caller.js';
 import type { ServerMetrics } from '../observe/metrics.js';
 import { keepCallState, type CallState } from './call-state.js';
+import type { OpenCall, OpenCalls } from './open-calls.js';
 import { callStatus, detailsKey } from './status.js';
 import { transportFailure } from './transport-failure.js';
 
@@ -25,6 +26,7 @@ export interface Gate {
   readonly metrics: ServerMetrics;
   readonly log: Logger;
   readonly maxRequestBytes: number;
+  readonly calls: OpenCalls;
   /** Who calls. @throws EmuError UNAUTHENTICATED. */
   identify(metadata: Metadata, call: Call): Caller;
   /** @throws EmuError SERVER_DRAINING for a method that is not taken any more. */
@@ -33,6 +35,9 @@ export interface Gate {
 
 /** Services that anybody may ask: they tell nothing that is not public. */
 const publicServices = /^(grpc\.health\.|grpc\.reflection\.)/;
+
+/** Streams that last as long as a training run does; a server that stops ends the run, and the stream with it. */
+const endless = /\/WatchTrainingJob$/;
 
 /**
  * Stands before every method: knows the caller, refuses before a message is read, gives every failure its details
@@ -65,13 +70,14 @@ export function guard(gate: Gate): ServerInterceptor {
   };
 }
 
-class CallWatch {
+class CallWatch implements OpenCall {
   requestId: string = randomUUID();
   readonly #gate: Gate;
   readonly #method: string;
   readonly #call: Call;
   readonly #arrivedAt = performance.now();
   #state: CallState | undefined;
+  #stop: ((failure: EmuError) => void) | undefined;
   #isOver = false;
 
   constructor(gate: Gate, method: string, call: Call) {
@@ -97,6 +103,7 @@ class CallWatch {
       if (!isPublic) {
         checkScope(caller, this.#method.split('/')[0] ?? '');
         this.#gate.checkOpen(this.#method);
+        if (!endless.test(this.#method)) this.#gate.calls.enter(this);
       }
       this.#state = this.#newState(metadata, caller);
       keepCallState(metadata, this.#state);
@@ -106,11 +113,18 @@ class CallWatch {
     }
   }
 
+  /** Ends the call before its time; one whose message has not come has nothing else that could end it. */
+  stop(failure: EmuError): void {
+    if (this.#stop === undefined) this.#call.sendStatus(callStatus(failure, this.requestId));
+    else this.#stop(failure);
+  }
+
   /** Counts the end of the call; only the first end counts. */
   ended(code: grpcStatus): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    const { metrics, log } = this.#gate;
+    const { metrics, log, calls } = this.#gate;
+    calls.leave(this);
     const method = this.#method;
     const seconds = (performance.now() - this.#arrivedAt) / 1000;
     metrics.requests.inc({ method, code: grpcStatus[code] });
@@ -151,9 +165,13 @@ class CallWatch {
     const reset = (): void => {
       resetStream(this.#call);
     };
+    const onStop: CallState['onStop'] = (stop) => {
+      this.#stop = stop;
+    };
     const { requestId } = this;
+    const arrivedAt = this.#arrivedAt;
     const client = clientOf(caller, this.#call.getPeer());
-    return { requestId, method, caller, client, log, span, arrivedAt: this.#arrivedAt, reset, facts: {} };
+    return { requestId, method, caller, client, log, span, arrivedAt, reset, onStop, facts: {} };
   }
 
   #completed(status: Status): Status {

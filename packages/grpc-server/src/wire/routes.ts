@@ -156,6 +156,9 @@ function openCall(call: SurfaceCall): { readonly incoming: Incoming; readonly re
     controller.abort(new EmuError('CANCELLED', '[call] the caller cancelled the call or is gone'));
   };
   call.once('cancelled', gone);
+  state.onStop((failure) => {
+    controller.abort(failure);
+  });
   // The transport's own timer cannot end a stream whose reader does not read; this one ends the work in any case.
   const left = Number(call.getDeadline()) - Date.now();
   const timer = Number.isFinite(left)
