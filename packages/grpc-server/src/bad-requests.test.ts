@@ -64,6 +64,7 @@ function expectFailure(failure: RpcFailure, code: EmuErrorCode, words: string, f
   });
   expect(failure.code).toBe(errorTable[code].status);
   expect(failure.info?.domain).toBe('emu-sdk');
+  expect(failure.info?.metadata['hint']).toMatch(/^[A-Z].{15,}[.]$/);
   expect(failure.detailBytes).toBeLessThanOrEqual(4096);
   if (field !== undefined) expect(failure.badRequest?.fieldViolations[0]?.field).toBe(field);
 }
@@ -221,6 +222,48 @@ const refusedGenerate: readonly [string, object, EmuErrorCode, string, string?][
     'INVALID_OPTION',
     'got -1',
     'retention',
+  ],
+  [
+    'a retention that is no duration',
+    { ...hello, retention: { seconds: 1n, nanos: -5 } },
+    'INVALID_OPTION',
+    '-5 ns',
+    'retention',
+  ],
+  [
+    'choices that are books',
+    { ...hello, sampling: { choices: ['yes', 'a'.repeat(140_000)] } },
+    'CONTEXT_LENGTH_EXCEEDED',
+    'has 140003 characters, at most 131072',
+    'sampling.choices',
+  ],
+  [
+    'a stop sequence that is a book',
+    { ...hello, sampling: { stopSequences: ['a'.repeat(140_000)] } },
+    'CONTEXT_LENGTH_EXCEEDED',
+    'has 140000 characters',
+    'sampling.stop_sequences',
+  ],
+  [
+    'a negative prompt that is a book',
+    { ...hello, outputModalities: [2], image: { negativePrompt: 'a'.repeat(140_000) } },
+    'CONTEXT_LENGTH_EXCEEDED',
+    'has 140000 characters',
+    'image.negative_prompt',
+  ],
+  [
+    'a question that is a book',
+    { input: { case: 'question', value: { question: 'a'.repeat(140_000), context: [text('x')] } } },
+    'CONTEXT_LENGTH_EXCEEDED',
+    'has 140000 characters',
+    'question.question',
+  ],
+  [
+    'a lead that is a book',
+    { input: { case: 'caption', value: { media: picture(bytes(1)), lead: 'a'.repeat(140_000) } } },
+    'CONTEXT_LENGTH_EXCEEDED',
+    'has 140000 characters',
+    'caption.lead',
   ],
   [
     'a resume of nothing',
@@ -458,6 +501,12 @@ describe('a bad request', () => {
       { prefix: { parts: [text('a')] }, candidates: ['b', ''] },
       'INVALID_PROMPT',
       'candidates[1]',
+    ],
+    [
+      'candidates that are books',
+      { prefix: { parts: [text('a')] }, candidates: ['b', 'c'.repeat(140_000)] },
+      'CONTEXT_LENGTH_EXCEEDED',
+      'candidates',
     ],
     ['no prefix', { candidates: ['b'] }, 'INVALID_PROMPT', 'prefix.parts'],
     [

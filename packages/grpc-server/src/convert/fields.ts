@@ -37,3 +37,20 @@ export function checkCount(field: string, count: number, most: number): void {
   if (count <= most) return;
   throw badField(field, `has ${count} entries, at most ${most} are accepted`, { details: { count, most } });
 }
+
+/**
+ * Characters that texts of a request other than its prompt may have together. Tokenizing them takes the event loop
+ * half a microsecond each, and a prompt of 2048 positions has no more.
+ */
+const mostCharacters = 128 * 1024;
+
+/** @throws EmuError CONTEXT_LENGTH_EXCEEDED for texts that would stop everybody's events while they are tokenized. */
+export function checkCharacters(field: string, ...texts: readonly string[]): void {
+  const characters = texts.reduce((sum, text) => sum + text.length, 0);
+  if (characters <= mostCharacters) return;
+  throw badField(field, `has ${characters} characters, at most ${mostCharacters} are accepted`, {
+    code: 'CONTEXT_LENGTH_EXCEEDED',
+    hint: 'Shorten the text, or send fewer of them.',
+    details: { characters, most: mostCharacters },
+  });
+}

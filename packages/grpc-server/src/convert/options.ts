@@ -3,7 +3,7 @@ import { ImageFormat, SafetyMode, type ImageOptions, type SamplingOptions } from
 import { pictureRules, textRules, type PictureOptions, type TextOptions } from '@emu/sdk';
 
 import type { Limits } from '../limits.js';
-import { badField, checkCount, wireName } from './fields.js';
+import { badField, checkCharacters, checkCount, wireName } from './fields.js';
 import { readTensor } from './tensors.js';
 
 type Rules = typeof textRules & typeof pictureRules;
@@ -19,6 +19,8 @@ export function readSampling(sampling: SamplingOptions | undefined, limits: Limi
     ...(choices.length > 0 && { choices }),
   } as TextOptions;
   checkCount('sampling.choices', choices.length, limits.maxCandidates);
+  checkCharacters('sampling.choices', ...choices);
+  checkCharacters('sampling.stop_sequences', ...stopSequences);
   checkRules('sampling', options, textRules);
   checkMost('sampling.max_new_tokens', options.maxNewTokens, limits.maxNewTokens);
   checkMost('sampling.num_beams', options.numBeams, limits.maxBeams);
@@ -54,6 +56,7 @@ export function readPicture(
   };
   const options = definedOnly(values) as PictureOptions;
   checkRules('image', options, pictureRules);
+  checkCharacters('image.negative_prompt', negativePrompt ?? '');
   checkMost('image.steps', steps, limits.maxSteps);
   const pixels = (width ?? height ?? 0) * (height ?? width ?? 0);
   if (pixels > limits.maxOutputPixels) {

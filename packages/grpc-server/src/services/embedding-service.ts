@@ -16,7 +16,7 @@ import {
 import { EmuError } from '@emu/program';
 import type { ImageMedia, ScoreOptions } from '@emu/sdk';
 
-import { badField, checkCount } from '../convert/fields.js';
+import { badField, checkCharacters, checkCount } from '../convert/fields.js';
 import { checkLength, readParts } from '../convert/prompts.js';
 import { checkDataType, writeTensor } from '../convert/tensors.js';
 import type { ServedModel } from '../served-model.js';
@@ -137,7 +137,7 @@ async function rank(context: ServiceContext, request: ScoreRequest, call: Incomi
   if (segmentCount !== undefined && (segmentCount < 1 || segmentCount > 1_000_000)) {
     throw badField('segment_count', `must be 1..1000000, got ${segmentCount}`);
   }
-  checkCandidates(candidates, context.limits.maxCandidates, model);
+  checkCandidates(candidates, context.limits.maxCandidates);
   const content = reading(context, model, call, call.signal);
   const items = await readParts(request.prefix?.parts ?? [], 'prefix.parts', content);
   checkLength(items, 'prefix', content);
@@ -161,20 +161,10 @@ async function rank(context: ServiceContext, request: ScoreRequest, call: Incomi
   });
 }
 
-function checkCandidates(candidates: readonly string[], most: number, { emu }: ServedModel): void {
+function checkCandidates(candidates: readonly string[], most: number): void {
   if (candidates.length === 0) throw badField('candidates', 'is empty', { code: 'INVALID_PROMPT' });
   checkCount('candidates', candidates.length, most);
-  const mostCharacters = emu.model.contextLength * 64;
-  for (const [index, candidate] of candidates.entries()) {
-    if (candidate === '') throw badField(`candidates[${index}]`, 'is empty', { code: 'INVALID_PROMPT' });
-    if (candidate.length <= mostCharacters) continue;
-    throw badField(
-      `candidates[${index}]`,
-      `has ${candidate.length} characters, at most ${mostCharacters} are accepted`,
-      {
-        code: 'CONTEXT_LENGTH_EXCEEDED',
-        details: { characters: candidate.length },
-      },
-    );
-  }
+  checkCharacters('candidates', ...candidates);
+  const empty = candidates.indexOf('');
+  if (empty >= 0) throw badField(`candidates[${empty}]`, 'is empty', { code: 'INVALID_PROMPT' });
 }

@@ -12,7 +12,7 @@ import {
 import { EmuError } from '@emu/program';
 import type { EmbeddingMedia, GenerateOptions, GenerationStream, PictureOptions } from '@emu/sdk';
 
-import { badField, checkCount } from '../convert/fields.js';
+import { badField, checkCharacters, checkCount } from '../convert/fields.js';
 import { readFormat, readPicture, readSampling } from '../convert/options.js';
 import {
   checkLength,
@@ -85,10 +85,13 @@ export async function beginGenerate(
     case 'conversation':
       return emu.chat(await readMessages(input.value.messages, 'conversation.messages', reading), running);
     case 'caption': {
+      checkCharacters('caption.lead', input.value.lead);
       const medium = await readMedium(input.value.media, 'caption.media', reading);
+      checkLength([medium, input.value.lead], 'caption', reading);
       return emu.caption(medium, { ...running, lead: input.value.lead });
     }
     case 'question': {
+      checkCharacters('question.question', input.value.question);
       const context = await readParts(input.value.context, 'question.context', reading);
       checkLength([...context, input.value.question], 'question', reading);
       return emu.ask(context, input.value.question, running);
@@ -127,6 +130,15 @@ export function keeping<D extends DescMessage>(
 ): Pick<JobSpec, 'repeat' | 'retentionMs'> {
   const most = limits.maxRetentionSeconds * 1000;
   const retentionMs = retention === undefined ? 0 : durationMs(retention);
+  if (retention !== undefined && !isDuration(retention)) {
+    throw badField(
+      'retention',
+      `of ${retention.seconds} s and ${retention.nanos} ns is no google.protobuf.Duration`,
+      {
+        hint: 'Give nanos below 10^9, with the sign of seconds.',
+      },
+    );
+  }
   if (!(retentionMs >= 0 && retentionMs <= most)) {
     throw badField('retention', `must be 0..${most / 1000} seconds, got ${retentionMs / 1000}`, {
       details: { seconds: retentionMs / 1000, most: most / 1000 },
@@ -138,6 +150,11 @@ export function keeping<D extends DescMessage>(
   }
   const digest = createHash('sha256').update(schema.typeName).update(toBinary(schema, request)).digest('hex');
   return { repeat: { requestId: requestId.toLowerCase(), digest }, retentionMs };
+}
+
+function isDuration({ seconds, nanos }: Duration): boolean {
+  if (Math.abs(nanos) >= 1e9) return false;
+  return nanos === 0 || seconds === 0n || nanos > 0 === seconds > 0n;
 }
 
 /** What of the request the events carry. */

@@ -13,6 +13,8 @@ import {
 } from '@emu/proto';
 import { Metadata, status as grpcStatus } from '@grpc/grpc-js';
 
+import { generalHints } from './hints.js';
+
 /** What grpc-js sends at the end of a call. */
 export interface CallStatus {
   readonly code: grpcStatus;
@@ -50,7 +52,7 @@ const resourceTypes: Readonly<Partial<Record<EmuErrorCode, string>>> = {
 export function rpcStatus(failure: unknown, requestId = ''): Status {
   const error = shownError(EmuError.from(failure));
   const { field, resource, ...values } = error.details;
-  const metadata = metadataOf(values, error.hint);
+  const metadata = metadataOf(values, error.hint ?? generalHints[error.code]);
   const packed = [
     pack(ErrorInfoSchema, create(ErrorInfoSchema, { reason: error.code, domain: errorDomain, metadata })),
   ];
@@ -99,9 +101,9 @@ function shownError(error: EmuError): EmuError {
 
 function metadataOf(
   values: Readonly<Record<string, unknown>>,
-  hint: string | undefined,
+  hint: string,
 ): Record<string, string> {
-  const metadata: Record<string, string> = hint === undefined ? {} : { hint: shortened(hint, 400) };
+  const metadata: Record<string, string> = { hint: shortened(hint, 400) };
   for (const [name, value] of Object.entries(values).slice(0, 6)) {
     if (value === undefined) continue;
     metadata[shortened(name, 63)] = shortened(
