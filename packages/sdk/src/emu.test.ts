@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { EmuError } from '@emu/program';
+import { EmuError, floatTensor } from '@emu/program';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -237,6 +237,22 @@ describe.skipIf(!referenceExists)('an Emu', () => {
       expect(again?.data).toEqual(first.data);
       expect(decoded?.data).toEqual(first.data);
       expect(other?.data).not.toEqual(first.data);
+    });
+
+    it('of numbers that overflow are a failure, not black', async () => {
+      const [first] = await emu.imagine(dog, { ...tiny, seed: 9 }).images();
+      if (first === undefined) throw new Error('no picture');
+      const { shape, data } = first.embeddings;
+      const huge = embedding(
+        floatTensor(
+          shape,
+          data.map(() => 3e38),
+        ),
+      );
+      await expect(emu.decodeImage(huge, tiny).images()).rejects.toMatchObject({
+        code: 'NON_FINITE',
+        message: expect.stringContaining('of the decoded picture is NaN') as string,
+      });
     });
 
     it('can be guided away from a text, with another scheduler and size', async () => {

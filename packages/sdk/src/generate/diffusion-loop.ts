@@ -93,7 +93,10 @@ function firstLatents(
     throw new EmuError(
       'TENSOR_SHAPE_MISMATCH',
       `[picture] latents have ${latents.length} values, [1,${channels},${height / scale},${width / scale}] needs ${count}`,
-      { details: { length: latents.length, needed: count } },
+      {
+        hint: 'Give latents of the width and height that the call asks for.',
+        details: { length: latents.length, needed: count },
+      },
     );
   }
   return latents.map((value) => value * Math.fround(initNoiseSigma));

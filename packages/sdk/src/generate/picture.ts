@@ -12,6 +12,7 @@ export interface LatentSize {
 
 /**
  * Latents of the diffusion process to a picture: f32[1,4,h,w] -> [8h,8w,3] u8.
+ * @throws EmuError NON_FINITE where a number is none: as a byte it would be black, and nobody would know.
  * Source: Emu1/models/pipeline.py, decode_latents and numpy_to_pil.
  */
 export async function decodePicture(
@@ -30,6 +31,7 @@ export async function decodePicture(
   const { image } = await executable.run({ latents: scaled }, signal ? { signal } : {});
   if (!(image instanceof Float32Array))
     throw new EmuError('INTERNAL', '[picture] the VAE returned no picture');
+  checkFinite(image);
   return toPixels(image, size.width * vaeScale(vae), size.height * vaeScale(vae));
 }
 
@@ -85,6 +87,17 @@ function averageOf(
     }
   }
   return sum / count;
+}
+
+function checkFinite(image: Float32Array): void {
+  for (let at = 0; at < image.length; at++) {
+    const value = image[at];
+    if (Number.isFinite(value)) continue;
+    throw new EmuError('NON_FINITE', `[picture] value ${at} of the decoded picture is ${String(value)}`, {
+      hint: 'Use embeddings and latents of the size that the model itself makes.',
+      details: { index: at, value: String(value) },
+    });
+  }
 }
 
 /** [3,H,W] f32 of about -1..1 -> [H,W,3] u8, halves to even as numpy rounds. */
