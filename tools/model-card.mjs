@@ -27,7 +27,7 @@ export function readRun(folder) {
   const settings = [...text.matchAll(/# command line (\S+)/g)].map(([, setting]) => setting);
   return {
     stage: recipe.stage,
-    file: /^stage: .*# (\S+?\.ya?ml):/m.exec(text)?.[1] ?? 'recipe.yaml',
+    file: basename(/^stage: .*# (\S+?\.ya?ml):/m.exec(text)?.[1] ?? 'recipe.yaml'),
     settings: [...new Set(settings)].filter((setting) => !places.has(setting.split('=')[0])),
     seed: recipe.seed,
     step: last.step,
@@ -126,7 +126,8 @@ function main() {
       'text-only': { type: 'string', multiple: true, default: [] },
     },
   });
-  if (values.model === undefined || values.eval === undefined || positionals.length === 0) {
+  const isNamed = positionals.length > 0 || values.after !== undefined;
+  if (values.model === undefined || values.eval === undefined || !isNamed) {
     throw new Error('usage: node tools/model-card.mjs --model DIR --eval FILE [--text-only RUN]... RUN...');
   }
   const earlier = values.after === undefined ? [] : JSON.parse(readFileSync(values.after, 'utf8')).runs;

@@ -12,7 +12,7 @@ function withRun(body) {
   const folder = mkdtempSync(join(tmpdir(), 'emu-card-'));
   try {
     const recipe = [
-      'stage: unified # 5-unified.yaml:3:8',
+      'stage: unified # recipes/tiny/5-unified.yaml:3:8',
       'output_dir: /somewhere/runs # command line output_dir=/somewhere/runs',
       'seed: 20232 # 5-unified.yaml:5:7',
       'max_steps: 3600 # command line max_steps=3600',
