@@ -107,6 +107,22 @@ describe('draws', () => {
     expect(counts[3]).toBe(0);
   });
 
+  it.each([
+    [1, 0, 1],
+    [0.7, 0, 1],
+    [1, 40, 1],
+    [1.3, 50, 0.9],
+  ])('are those of the whole distribution: temperature %d, topK %d, topP %d', (temperature, topK, topP) => {
+    const many = Float32Array.from({ length: 1000 }, (_, id) => 4 * Math.sin(id * id));
+    for (let position = 0; position < 300; position++) {
+      const place = { seed: 3n, sequence: 1, position };
+      const probabilities = softmax(filterScores(many, { temperature, topK, topP }));
+      let sum = 0;
+      const first = probabilities.findIndex((probability) => (sum += probability) > uniformAt(place));
+      expect(drawToken(many, { temperature, topK, topP }, place)).toBe(first);
+    }
+  });
+
   it('keep one token at least, and ties at the edge of topK', () => {
     expect([...filterScores(scores, { ...options, topP: 1e-9 })].filter(Number.isFinite)).toEqual([3]);
     const ties = Float32Array.from([2, 1, 2, 1, 0]);

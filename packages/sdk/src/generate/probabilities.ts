@@ -19,7 +19,8 @@ export function softmax(scores: Float32Array): Float64Array {
   return probabilities;
 }
 
-function logSumExp(scores: Float32Array): number {
+/** log(sum(exp(scores))) in double precision; -Infinity where no score is above it. */
+export function logSumExp(scores: Float32Array): number {
   let largest = -Infinity;
   for (let index = 0; index < scores.length; index++) {
     const score = scores[index] ?? -Infinity;

@@ -1,6 +1,6 @@
 import { philoxBlock, type PhiloxKey } from '@emu/program';
 
-import { softmax } from './probabilities.js';
+import { logSumExp, softmax } from './probabilities.js';
 
 /** How a token is drawn. Filters work in this order: temperature, topK, topP. */
 export interface SamplingOptions {
@@ -84,12 +84,16 @@ export function uniformAt({ seed, sequence, position }: DrawPlace): number {
 
 /** Draws a token: the first, in the order of ids, at which the sum of kept probabilities exceeds the uniform number. */
 export function drawToken(scores: Float32Array, options: SamplingOptions, place: DrawPlace): number {
-  const probabilities = softmax(filterScores(scores, options));
+  const { temperature, topK, topP } = options;
+  const keepsAll = temperature === 1 && topK === 0 && topP === 1;
+  const kept = keepsAll ? scores : filterScores(scores, options);
+  const normalizer = logSumExp(kept);
   const target = uniformAt(place);
   let sum = 0;
   let last = -1;
-  for (let id = 0; id < probabilities.length; id++) {
-    const probability = probabilities[id] ?? 0;
+  // Probabilities as softmax gives them, but none beyond the one that decides: on average that is half of them.
+  for (let id = 0; id < kept.length; id++) {
+    const probability = Math.exp((kept[id] ?? -Infinity) - normalizer);
     if (!(probability > 0)) continue;
     sum += probability;
     last = id;

@@ -49,12 +49,11 @@ async function continueTokens(
     const id = chooseToken(logits, ids, task, choose);
     ids.push(id);
     const halted = watch(id);
-    const made = ids.slice(1);
-    if (id === task.rules.endId) return { ids: made, end: 'stop' };
-    if (halted) return { ids: made, end: 'halt' };
-    if (made.length >= task.maxNewTokens) return { ids: made, end: 'length' };
+    if (id === task.rules.endId) return { ids: ids.slice(1), end: 'stop' };
+    if (halted) return { ids: ids.slice(1), end: 'halt' };
+    if (ids.length > task.maxNewTokens) return { ids: ids.slice(1), end: 'length' };
     const next = await logitsAfter(sequence, id, task);
-    if (next === undefined) return { ids: made, end: 'length' };
+    if (next === undefined) return { ids: ids.slice(1), end: 'length' };
     logits = next;
   }
 }
