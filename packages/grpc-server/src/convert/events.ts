@@ -55,6 +55,10 @@ const previewQuality = 80;
 
 type LocalEvent<T extends GenerationEvent['type']> = Extract<GenerationEvent, { readonly type: T }>;
 
+export function textEvent(text: string): JobEvent {
+  return { case: 'text', value: create(TextDeltaSchema, { text }) };
+}
+
 /** An event of the SDK as those of the wire; none for one that was not asked for. `finish` is told by `finishedEvent`. */
 export async function wireEvents(
   event: GenerationEvent,
@@ -66,7 +70,7 @@ export async function wireEvents(
     case 'started':
       return [startedEvent(event, options)];
     case 'text':
-      return [{ case: 'text', value: create(TextDeltaSchema, { text: event.text }) }];
+      return [textEvent(event.text)];
     case 'token':
       return options.tokens ? [tokenEvent(event, options.logprobs)] : [];
     case 'visual-embedding':

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { TextDeltaSchema } from '@emu/proto';
+import { TextDeltaSchema, TokenChunkSchema } from '@emu/proto';
 import { describe, expect, it } from 'vitest';
 
 import { EventLog } from './event-log.js';
@@ -7,12 +7,16 @@ import type { JobEvent } from './job-event.js';
 
 const text = (value: string): JobEvent => ({ case: 'text', value: create(TextDeltaSchema, { text: value }) });
 
+function shown(event: JobEvent): string {
+  if (event.case === 'tokens') return `tokens ${event.value.tokens.map(({ id }) => id).join(',')}`;
+  return event.case === 'text' ? event.value.text : event.case;
+}
+
 /** A log whose encoded events read "number:text", and the bytes that it says it keeps. */
 function newLog(mostBytes = 2 ** 20): { readonly log: EventLog; readonly told: () => number } {
   let told = 0;
   const log = new EventLog({
-    encode: (sequence, event) =>
-      Buffer.from(`${sequence}:${event.case === 'text' ? event.value.text : event.case}`),
+    encode: (sequence, event) => Buffer.from(`${sequence}:${shown(event)}`),
     mostBytes,
     onDropped: () => undefined,
     onBytes: (change) => (told += change),
@@ -54,6 +58,28 @@ describe('EventLog', () => {
     expect(log.bytes).toBeLessThan(before / 10);
     expect(told()).toBe(log.bytes);
     expect(() => log.after(501 + 1)).toThrow('[stream] events after 502 are not there: 1 to 501 are kept');
+  });
+
+  it('joins tokens and texts that take turns, each token before its text, until a reader takes them', () => {
+    const { log } = newLog();
+    const token = (id: number): JobEvent => ({
+      case: 'tokens',
+      value: create(TokenChunkSchema, { tokens: [{ id }] }),
+    });
+    const both = (id: number): void => {
+      log.append(token(id));
+      log.append(text(`t${id} `));
+    };
+    both(1);
+    expect(log.isGrowing(0)).toBe(true);
+    both(2);
+    expect(all(log)).toEqual(['1:tokens 1,2', '2:t1 t2 ']);
+    expect(log.isGrowing(2)).toBe(false);
+    both(3);
+    log.after(2);
+    both(4); // the first of the pair has been taken
+    both(5);
+    expect(all(log, 2)).toEqual(['3:tokens 3', '4:t3 ', '5:tokens 4,5', '6:t4 t5 ']);
   });
 
   it('packs what is left of a log that lost its beginning, and forgets all of it', () => {

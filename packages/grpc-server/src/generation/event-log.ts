@@ -1,6 +1,6 @@
 import { EmuError } from '@emu/program';
 
-import { bytesOf, merged, type JobEvent } from './job-event.js';
+import { bytesOf, isJoined, merged, type JobEvent } from './job-event.js';
 
 /** An event with its number. */
 export interface LogEntry {
@@ -61,12 +61,12 @@ export class EventLog {
   }
 
   append(event: JobEvent): void {
-    const last = this.#slots.at(-1);
-    const grown = last?.event === undefined ? undefined : merged(last.event, event);
-    if (last !== undefined && grown !== undefined) {
+    const slot = this.#growingFor(event);
+    const grown = slot?.event === undefined ? undefined : merged(slot.event, event);
+    if (slot !== undefined && grown !== undefined) {
       if (event.case === 'imageProgress') this.#options.onDropped();
-      last.event = grown;
-      this.#resize(last, bytesOf(grown));
+      slot.event = grown;
+      this.#resize(slot, bytesOf(grown));
     } else {
       const slot: Slot = { sequence: this.#next++, event, bytes: undefined, size: 0 };
       this.#slots.push(slot);
@@ -87,6 +87,18 @@ export class EventLog {
     if (slot === undefined) return undefined;
     const bytes = slot.bytes ?? this.#freeze(slot);
     return { sequence: slot.sequence, bytes };
+  }
+
+  /** Number of the last event; 0 before the first. */
+  get last(): number {
+    return this.#next - 1;
+  }
+
+  /** Whether all events after a number are such that more is still added to them, and there are any. */
+  isGrowing(sequence: number): boolean {
+    const count = this.#next - 1 - sequence;
+    if (count < 1 || count > 2) return false;
+    return this.#slots.slice(-count).every(({ event }) => event !== undefined && isJoined(event));
   }
 
   /** Lays out the events so that keeping them takes little more than their bytes. No event may come after it. */
@@ -113,6 +125,17 @@ export class EventLog {
       this.#packed = undefined;
     }
     while (this.#slots[0] !== undefined && this.#slots[0].sequence <= sequence) this.#dropFirst();
+  }
+
+  /**
+   * Where an event may be added: to the last one, or as a token to tokens that only their text follows. Tokens and texts
+   * take turns; without this none would ever be joined. A token stays before the text that it is part of.
+   */
+  #growingFor(event: JobEvent): Slot | undefined {
+    const last = this.#slots.at(-1);
+    if (event.case !== 'tokens' || last?.event?.case !== 'text') return last;
+    const before = this.#slots.at(-2);
+    return before?.event?.case === 'tokens' ? before : last;
   }
 
   #freeze(slot: Slot): Uint8Array {

@@ -32,6 +32,11 @@ export function bytesOf(event: JobEvent): number {
   }
 }
 
+/** Whether a later event of the same kind is added to this one, so that a reader loses nothing by waiting for it. */
+export function isJoined({ case: kind }: JobEvent): boolean {
+  return kind === 'text' || kind === 'tokens';
+}
+
 /** Two events as one; undefined when both must be told. Text and tokens are joined, newer progress and places win. */
 export function merged(earlier: JobEvent, later: JobEvent): JobEvent | undefined {
   if (earlier.case === 'text' && later.case === 'text') {
@@ -66,10 +71,44 @@ function withPreview({ value: { previewJpeg } }: Progress, later: Progress): Pro
 }
 
 export function encodeGenerate(sequence: number, event: JobEvent): Uint8Array {
+  if (event.case === 'text') return encodeText(sequence, event.value.text);
   return toBinary(
     GenerateResponseSchema,
     create(GenerateResponseSchema, { sequence: BigInt(sequence), event }),
   );
+}
+
+/**
+ * A GenerateResponse of text, as toBinary writes it: text is nearly every message there is, and toBinary, which looks
+ * at every field of every message, takes fifteen times as long.
+ */
+function encodeText(sequence: number, text: string): Uint8Array {
+  const textBytes = Buffer.byteLength(text);
+  const deltaBytes = textBytes === 0 ? 0 : 1 + varintBytes(textBytes) + textBytes;
+  const bytes = Buffer.allocUnsafeSlow(1 + varintBytes(sequence) + 1 + varintBytes(deltaBytes) + deltaBytes);
+  let at = writeVarint(bytes, 0, 1 << 3); // GenerateResponse.sequence = 1
+  at = writeVarint(bytes, at, sequence);
+  at = writeVarint(bytes, at, (4 << 3) | 2); // GenerateResponse.text = 4
+  at = writeVarint(bytes, at, deltaBytes);
+  if (textBytes === 0) return bytes;
+  at = writeVarint(bytes, at, (1 << 3) | 2); // TextDelta.text = 1
+  at = writeVarint(bytes, at, textBytes);
+  bytes.write(text, at);
+  return bytes;
+}
+
+function varintBytes(value: number): number {
+  let count = 1;
+  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) count += 1;
+  return count;
+}
+
+function writeVarint(bytes: Buffer, at: number, value: number): number {
+  let next = at;
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes[next++] = (rest % 128) | 128;
+  bytes[next++] = rest;
+  return next;
 }
 
 export function encodeDecodeImage(sequence: number, event: JobEvent): Uint8Array {

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { DataType, ImageFormat } from '@emu/proto';
+import { fromBinary } from '@bufbuild/protobuf';
+import { DataType, GenerateResponseSchema, ImageFormat } from '@emu/proto';
+import type { GenerationEvent, GenerationStream } from '@emu/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { anonymous } from '../access/caller.js';
@@ -162,5 +164,58 @@ describe('a generation that its reader left', () => {
     const again = registry.beginOrJoin({ ...repeated, begin: spec().begin });
     expect(again).not.toBe(job);
     expect(await eventsOf(again)).toBeGreaterThan(1);
+  });
+});
+
+/** A generation of 200 texts, one in each task of the event loop. */
+function counting(): GenerationStream {
+  const usage = { promptTokens: 1, cachedTokens: 0, completionTokens: 200, promptImages: 0, images: 0 };
+  const stream = {
+    async *[Symbol.asyncIterator](): AsyncGenerator<GenerationEvent> {
+      yield { type: 'started', model: 'small', seed: 1 };
+      for (let index = 0; index < 200; index++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        yield { type: 'text', text: `${index} ` };
+      }
+    },
+    result: () => Promise.resolve({ finishReason: 'stop', usage: { ...usage, denoisingSteps: 0 } }),
+  };
+  return stream as unknown as GenerationStream;
+}
+
+describe('a reader', () => {
+  /** Texts of one stream, with `others` that run beside it. */
+  async function textsBeside(others: number): Promise<readonly string[]> {
+    const registry = new JobRegistry(metrics, 100);
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    for (let index = 0; index < others; index++) {
+      registry.beginOrJoin(spec({ begin: () => held.then(counting) }));
+    }
+    const texts: string[] = [];
+    const job = registry.beginOrJoin(spec({ begin: () => Promise.resolve(counting()) }));
+    await job.read(
+      0,
+      ({ bytes }) => {
+        const { event } = fromBinary(GenerateResponseSchema, bytes);
+        if (event.case === 'text') texts.push(event.value.text);
+        return Promise.resolve();
+      },
+      never,
+    );
+    release();
+    await registry.idle();
+    return texts;
+  }
+
+  it('gets every text at once when few streams run', async () => {
+    expect(await textsBeside(0)).toEqual(Array.from({ length: 200 }, (_, index) => `${index} `));
+  });
+
+  it('gets the same text in fewer messages when many run', async () => {
+    const texts = await textsBeside(60);
+    expect(texts.join('')).toBe(Array.from({ length: 200 }, (_, index) => `${index} `).join(''));
+    expect(texts[0]).toBe('0 '); // the first one waits for nothing
+    expect(texts.length).toBeLessThan(100);
   });
 });

@@ -11,6 +11,15 @@ const mostKeptBytes = 64 * 2 ** 20;
 /** About what a finished generation holds besides its events: the job, its log, its timer, its places in two maps. */
 const jobBytes = 4096;
 
+/**
+ * Messages of text that a server sends in a second, over all streams, before it joins what one stream gets. A message
+ * costs the transport about what a token costs a small model, at both ends, and that time is the model's too. Streams
+ * that together make fewer tokens, as those of large models do, get each one at once.
+ */
+const messagesPerSecond = 1600;
+/** No text waits longer than this: what changes forty times a second changes all the time, for whoever looks at it. */
+const longestPaceMs = 25;
+
 /** All generations of a server: those under way, and finished ones whose events are kept. */
 export class JobRegistry {
   readonly #jobs = new Map<string, GenerationJob>();
@@ -97,7 +106,8 @@ export class JobRegistry {
   }
 
   #begin(spec: JobSpec, key: string | undefined): GenerationJob {
-    const job = new GenerationJob(spec, this.#metrics);
+    const pace = (): number => Math.min((1000 * this.#running) / messagesPerSecond, longestPaceMs);
+    const job = new GenerationJob(spec, this.#metrics, pace);
     this.#jobs.set(spec.id, job);
     if (key !== undefined) this.#repeats.set(key, job);
     this.#running += 1;

@@ -1,7 +1,7 @@
 import { EmuError } from '@emu/program';
 import type { GenerationEvent, GenerationResult, GenerationStream } from '@emu/sdk';
 
-import { finishedEvent, wireEvents, type EventOptions } from '../convert/events.js';
+import { finishedEvent, textEvent, wireEvents, type EventOptions } from '../convert/events.js';
 import type { ServerMetrics } from '../observe/metrics.js';
 import { EventLog, type LogEntry } from './event-log.js';
 import type { JobEvent } from './job-event.js';
@@ -47,6 +47,9 @@ export class GenerationJob {
   readonly done: Promise<void>;
   readonly #controller = new AbortController();
   readonly #waiters = new Set<() => void>();
+  /** Ends of pauses in which readers let text gather. */
+  readonly #pauses = new Set<() => void>();
+  readonly #pace: () => number;
   readonly #times: JobTimes;
   #readers = 0;
   #retention: NodeJS.Timeout | undefined;
@@ -55,8 +58,10 @@ export class GenerationJob {
   #failure: EmuError | undefined;
   #outcome: JobOutcome | undefined;
 
-  constructor({ begin, ...spec }: JobSpec, metrics: ServerMetrics) {
+  /** pace: milliseconds that a reader lets text gather between two messages, as it is now. */
+  constructor({ begin, ...spec }: JobSpec, metrics: ServerMetrics, pace: () => number = () => 0) {
     this.spec = spec;
+    this.#pace = pace;
     this.#times = new JobTimes(spec, metrics);
     this.log = new EventLog({
       encode: spec.encode,
@@ -110,8 +115,17 @@ export class GenerationJob {
     this.#readers += 1;
     try {
       let last = afterSequence;
+      let [due, ripe] = [0, 0]; // when text may go next, and up to which event it may go now
       for (;;) {
         signal.throwIfAborted();
+        if (last >= ripe && !this.#isOver && this.log.isGrowing(last)) {
+          const now = performance.now();
+          if (due - now >= 1) {
+            await this.#pause(due - now, signal);
+            continue;
+          }
+          [due, ripe] = [now + this.#pace(), this.log.last];
+        }
         const entry = this.log.after(last);
         if (entry !== undefined) {
           await write(entry);
@@ -167,6 +181,7 @@ export class GenerationJob {
       this.#isOver = true;
       this.#trimUnreadable();
       this.#wake();
+      for (const end of [...this.#pauses]) end();
     }
   }
 
@@ -178,7 +193,9 @@ export class GenerationJob {
 
   async #tell(event: GenerationEvent): Promise<void> {
     this.#times.on(event);
-    for (const each of await wireEvents(event, this.spec.events)) this.log.append(each);
+    // Most events are text, and there is nothing to wait for.
+    if (event.type === 'text') this.log.append(textEvent(event.text));
+    else for (const each of await wireEvents(event, this.spec.events)) this.log.append(each);
     this.#wake();
   }
 
@@ -191,6 +208,21 @@ export class GenerationJob {
 
   #wake(): void {
     for (const waiter of [...this.#waiters]) waiter();
+  }
+
+  /** Lets text gather for a time, or until there will be no more. */
+  #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#pauses.delete(end);
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      this.#pauses.add(end);
+      signal.addEventListener('abort', end, { once: true });
+    });
   }
 
   #news(signal: AbortSignal): Promise<void> {
