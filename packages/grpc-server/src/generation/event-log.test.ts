@@ -71,11 +71,13 @@ describe('EventLog', () => {
       log.append(text(`t${id} `));
     };
     both(1);
-    expect(log.isGrowing(0)).toBe(true);
+    expect(log.growing(0)).toBe('text');
     both(2);
     expect(all(log)).toEqual(['1:tokens 1,2', '2:t1 t2 ']);
-    expect(log.isGrowing(2)).toBe(false);
-    both(3);
+    expect(log.growing(2)).toBeUndefined();
+    log.append(token(3));
+    expect(log.growing(2)).toBe('tokens');
+    log.append(text('t3 '));
     log.after(2);
     both(4); // the first of the pair has been taken
     both(5);

@@ -94,11 +94,16 @@ export class EventLog {
     return this.#next - 1;
   }
 
-  /** Whether all events after a number are such that more is still added to them, and there are any. */
-  isGrowing(sequence: number): boolean {
+  /**
+   * What there is after a number when it is all such that more is still added to it: text, or tokens whose text has not
+   * come; undefined otherwise.
+   */
+  growing(sequence: number): 'text' | 'tokens' | undefined {
     const count = this.#next - 1 - sequence;
-    if (count < 1 || count > 2) return false;
-    return this.#slots.slice(-count).every(({ event }) => event !== undefined && isJoined(event));
+    if (count < 1 || count > 2) return undefined;
+    const events = this.#slots.slice(-count).map(({ event }) => event);
+    if (!events.every((event) => event !== undefined && isJoined(event))) return undefined;
+    return events.some((event) => event?.case === 'text') ? 'text' : 'tokens';
   }
 
   /** Lays out the events so that keeping them takes little more than their bytes. No event may come after it. */

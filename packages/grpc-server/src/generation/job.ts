@@ -118,13 +118,15 @@ export class GenerationJob {
       let [due, ripe] = [0, 0]; // when text may go next, and up to which event it may go now
       for (;;) {
         signal.throwIfAborted();
-        if (last >= ripe && !this.#isOver && this.log.isGrowing(last)) {
+        const growing = last < ripe || this.#isOver ? undefined : this.log.growing(last);
+        if (growing !== undefined) {
           const now = performance.now();
           if (due - now >= 1) {
             await this.#pause(due - now, signal);
             continue;
           }
-          [due, ripe] = [now + this.#pace(), this.log.last];
+          ripe = this.log.last;
+          if (growing === 'text') due = now + this.#pace(); // tokens alone hold up their text no longer
         }
         const entry = this.log.after(last);
         if (entry !== undefined) {

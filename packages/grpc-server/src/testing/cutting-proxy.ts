@@ -60,10 +60,11 @@ export class CuttingProxy {
         to.destroy();
       });
       from.on('data', (chunk) => {
-        to.write(chunk);
-        if (from === client) return;
-        bytes += chunk.length;
-        if (this.cutsLeft === 0 || bytes < this.cutAfter) return;
+        const isCut = from === server && this.cutsLeft > 0 && bytes + chunk.length >= this.cutAfter;
+        // No more goes through than was said: a stream that comes in one piece is cut as often as any other.
+        to.write(isCut ? chunk.subarray(0, Math.max(0, this.cutAfter - bytes)) : chunk);
+        if (from === server) bytes += chunk.length;
+        if (!isCut) return;
         this.cutsLeft -= 1;
         this.cuts += 1;
         client.resetAndDestroy();
