@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 
 import { EmbeddingService, GenerationService, health, ModelService } from '@emu/proto';
 import { credentials } from '@grpc/grpc-js';
@@ -83,6 +84,20 @@ describe('keys', () => {
       const { check } = health.Health.method;
       expect((await as(undefined, (client) => client.unary(check, {}))).status).toBe(1);
     });
+  });
+
+  it('are not quoted when their file is broken', async () => {
+    const path = join(folder, 'broken.json');
+    const secret = 'a-secret-of-sixteen-characters';
+    await writeFile(path, `{"keys": [${secret}`);
+    const start = (): EmuServer =>
+      createServer({ models: { small: model.emu }, keyFile: path, logLevel: 'silent' });
+    expect(start).toThrow('it is not JSON');
+    try {
+      start();
+    } catch (error) {
+      expect(inspect(error, { depth: 10 })).not.toContain('a-secret');
+    }
   });
 
   it('are read again when the file changes, and stay when it is broken', async () => {

@@ -82,12 +82,7 @@ function fingerprint(path: string): string {
 }
 
 function readKeys(path: string): ReadonlyMap<string, Caller> {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw invalid(path, cause instanceof Error ? cause.message : 'it cannot be read', cause);
-  }
+  const json = parsed(path, textOf(path));
   const list: unknown = isRecord(json) ? json['keys'] : undefined;
   if (!Array.isArray(list)) throw invalid(path, 'there is no list "keys"');
   const callers = new Map<string, Caller>();
@@ -97,6 +92,23 @@ function readKeys(path: string): ReadonlyMap<string, Caller> {
     callers.set(digest, caller);
   }
   return callers;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw invalid(path, cause instanceof Error ? cause.message : 'it cannot be read', cause);
+  }
+}
+
+/** What the parser says quotes the text around the mistake, which may be a key, and goes into the log: it stays here. */
+function parsed(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalid(path, 'it is not JSON');
+  }
 }
 
 function parseEntry(
