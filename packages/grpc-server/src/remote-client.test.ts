@@ -103,6 +103,7 @@ const short = { ...unseeded, seed: 5 } as const;
 const verbs: Readonly<Record<string, (emu: Emu | RemoteEmu) => GenerationStream>> = {
   'generate with log-probabilities': (emu) =>
     emu.generate(['a cat', picture], { ...short, logprobs: true, topLogprobs: 3 }),
+  'generate with tokens': (emu) => emu.generate(['a cat', picture], { ...short, tokens: true }),
   'generate with beams': (emu) => emu.generate('a cat', { numBeams: 3, maxNewTokens: 8, seed: 1 }),
   'generate with choices': (emu) =>
     emu.generate('a', { ...short, minNewTokens: 0, choices: ['red', 'blue'] }),

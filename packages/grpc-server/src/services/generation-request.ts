@@ -7,6 +7,7 @@ import {
   GenerateRequestSchema,
   OutputModality,
   type DecodeImageRequest,
+  type DetailOptions,
   type GenerateRequest,
 } from '@emu/proto';
 import { EmuError } from '@emu/program';
@@ -61,11 +62,15 @@ export function planGenerate(
     ...(output === 'image' ? {} : sampling),
     ...picture,
     ...(request.seed === undefined ? {} : { seed: request.seed }),
-    ...(details?.tokens === true && output !== 'image'
-      ? { logprobs: true, topLogprobs: details.topLogprobCount }
-      : {}),
+    ...(details?.tokens === true && output !== 'image' ? tokenDetails(details) : {}),
   };
   return { options, output };
+}
+
+function tokenDetails({ logprobs, topLogprobCount }: DetailOptions): GenerateOptions {
+  return logprobs || topLogprobCount > 0
+    ? { logprobs: true, topLogprobs: topLogprobCount }
+    : { tokens: true };
 }
 
 /** Reads the media and begins. */

@@ -43,12 +43,13 @@ export type GenerationEvent =
   /** Whole characters that will not change. */
   | { readonly type: 'text'; readonly text: string }
   /**
-   * With the option logprobs: a token, before the text it ends up in; </s> too. Beam and contrastive search tell of no
+   * With the option tokens or logprobs: a token, before the text it ends up in; </s> too. Beam and contrastive search tell of no
    * probabilities.
    */
   | {
       readonly type: 'token';
       readonly id: number;
+      /** With the option logprobs. */
       readonly logprob?: number;
       /** With the option topLogprobs, best first. */
       readonly alternatives: readonly TokenProbability[];

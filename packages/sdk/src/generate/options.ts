@@ -58,6 +58,8 @@ export interface TextOptions extends CommonOptions {
   readonly stopSequences?: readonly string[];
   /** The answer is exactly one of these. */
   readonly choices?: readonly string[];
+  /** Adds an event for each token. Default false. */
+  readonly tokens?: boolean;
   /**
    * Adds an event for each token, with the natural logarithm of its probability after penalties and limits, before
    * temperature, topK and topP. Default false.
@@ -122,6 +124,7 @@ export const textRules = {
   penaltyAlpha: numberIn(0, 1),
   stopSequences: textList(64),
   choices: textList(10_000),
+  tokens: boolean,
   logprobs: boolean,
   topLogprobs: integerIn(0, 20),
 } satisfies OptionRules & Record<keyof TextOptions, unknown>;
@@ -166,7 +169,8 @@ export interface TextSettings {
   readonly stopSequences: readonly string[];
   /** Token ids of each choice, without <s>. */
   readonly choices: readonly (readonly number[])[] | undefined;
-  /** Alternatives to tell of with each token; undefined tells of no tokens. */
+  readonly tellsTokens: boolean;
+  /** Alternatives to tell of with each token; undefined tells of no probabilities, which cost a pass over the vocabulary. */
   readonly topLogprobs: number | undefined;
   readonly client: string | undefined;
 }
@@ -259,6 +263,7 @@ export function textSettings(
     stopSequences: call.stopSequences ?? [],
     choices: call.choices?.map(encode),
     client: call.client,
+    tellsTokens: call.tokens === true || call.logprobs === true,
     topLogprobs: call.logprobs === true ? (call.topLogprobs ?? 0) : undefined,
   };
 }

@@ -142,7 +142,7 @@ export class TextWork implements GenerationWork {
 
   #onToken(id: number): boolean {
     this.#record.token(id);
-    if (this.settings.topLogprobs !== undefined) {
+    if (this.settings.tellsTokens) {
       this.#record.tokenEvent(this.#details ?? { id, alternatives: [] });
     }
     this.#record.text(this.#stops.push(this.#text.push(id)));

@@ -316,7 +316,7 @@ export class RemoteEmu implements AsyncDisposable {
     outputModalities: readonly OutputModality[],
   ): GenerationStream {
     const service = GenerationService.method;
-    const { logprobs = false, topLogprobs = 0 } = options;
+    const { logprobs = false, topLogprobs = 0, tokens = logprobs } = options;
     const requestId = randomUUID();
     const begin: RemoteCalls['begin'] = async (signal, seed) => {
       const request = create(GenerateRequestSchema, {
@@ -344,7 +344,7 @@ export class RemoteEmu implements AsyncDisposable {
       return this.#transport.stream(service.generate, request, { signal });
     };
     const cancel: RemoteCalls['cancel'] = (generationId) => this.#cancel(generationId);
-    return this.#start({ begin, resume, cancel }, options, logprobs, undefined);
+    return this.#start({ begin, resume, cancel }, options, tokens || logprobs, undefined);
   }
 
   #start(
