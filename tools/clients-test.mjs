@@ -16,26 +16,30 @@ const python =
 const scratch = join(root, 'out', 'clients');
 const clients = join(scratch, 'examples', 'clients');
 
+// What protoc imports of its own; Debian has it in a package that protobuf-compiler only recommends.
+const wellKnown = '/usr/include/google/protobuf/duration.proto';
+
 /** What starts a client that is built, and what its build and run need: programs, and modules of other languages. */
 const languages = {
   python: {
     start: [python, 'client.py'],
     needs: [['protoc'], ['grpc_python_plugin'], [python, '-c', 'import grpc, google.protobuf']],
-    packages: 'python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc',
+    files: [wellKnown],
+    packages: 'python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc libprotobuf-dev',
   },
   go: {
     start: ['./client'],
     needs: [['protoc'], ['go', 'version'], ['protoc-gen-go'], ['protoc-gen-go-grpc']],
-    files: ['/usr/share/gocode/src/google.golang.org/grpc'],
+    files: [wellKnown, '/usr/share/gocode/src/google.golang.org/grpc'],
     packages:
-      'golang-go golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev protoc-gen-go golang-google-protobuf-dev protoc-gen-go-grpc protobuf-compiler',
+      'golang-go golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev protoc-gen-go golang-google-protobuf-dev protoc-gen-go-grpc protobuf-compiler libprotobuf-dev',
   },
   java: {
     start: ['./client.sh'],
     needs: [['protoc'], ['javac', '-version'], ['grpc_java_plugin']],
-    files: ['/usr/share/java/grpc-netty.jar', '/usr/share/java/perfmark-api.jar'],
+    files: [wellKnown, '/usr/share/java/grpc-netty.jar', '/usr/share/java/perfmark-api.jar'],
     packages:
-      'default-jdk-headless protobuf-compiler protobuf-compiler-grpc-java-plugin libgrpc-java libprotobuf-java libnetty-java libperfmark-java',
+      'default-jdk-headless protobuf-compiler protobuf-compiler-grpc-java-plugin libgrpc-java libprotobuf-java libnetty-java libperfmark-java libprotobuf-dev',
   },
   cpp: {
     start: ['./client'],

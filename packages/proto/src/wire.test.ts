@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -69,6 +69,19 @@ describe('proto', () => {
     expect(runBuf('breaking', '--against', against)).toEqual({ status: 0, output: '' });
   });
 
+  it('would be told apart from one that breaks a promise', () => {
+    const changed = join(scratch, 'changed');
+    cpSync(protoFolder, changed, { recursive: true });
+    const file = join(changed, 'emu/v1/generation_service.proto');
+    const before = readFileSync(file, 'utf8');
+    const after = before.replace('uint64 after_sequence = 2;', 'string after_sequence = 2;');
+    expect(after).not.toBe(before);
+    writeFileSync(file, after);
+    const { status, output } = runBuf('breaking', changed, '--against', protoFolder);
+    expect(status).not.toBe(0);
+    expect(output).toContain('after_sequence');
+  });
+
   it('carries many floats as bytes only', () => {
     const floats: readonly ScalarType[] = [ScalarType.FLOAT, ScalarType.DOUBLE];
     const found = wireFiles()
@@ -105,18 +118,25 @@ describe('wireFiles', () => {
   });
 });
 
-/** The last commit on main that has proto/, seen from here; undefined when there is none. */
+/**
+ * The last commit on main that has another proto/ than there is here; undefined when there is none. One with the same
+ * would be compared with itself: on main that would be every commit.
+ */
 function mainBefore(): string | undefined {
+  const git = (...args: readonly string[]): string =>
+    execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   for (const ref of ['origin/main', 'main']) {
     try {
-      const git = (...args: readonly string[]): string =>
-        execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-      const commit = git('rev-parse', '--verify', ref).trim();
-      git('cat-file', '-e', `${commit}:proto/buf.yaml`);
-      return commit;
+      const commits = git('log', '--first-parent', '--format=%H', ref, '--', 'proto').trim().split('\n');
+      return commits.find((commit) => differs(git, commit));
     } catch {
       continue;
     }
   }
   return undefined;
+}
+
+function differs(git: (...args: readonly string[]) => string, commit: string): boolean {
+  git('cat-file', '-e', `${commit}:proto/buf.yaml`);
+  return git('diff', '--name-only', commit, '--', 'proto').trim() !== '';
 }
