@@ -99,10 +99,7 @@ function shownError(error: EmuError): EmuError {
   });
 }
 
-function metadataOf(
-  values: Readonly<Record<string, unknown>>,
-  hint: string,
-): Record<string, string> {
+function metadataOf(values: Readonly<Record<string, unknown>>, hint: string): Record<string, string> {
   const metadata: Record<string, string> = { hint: shortened(hint, 400) };
   for (const [name, value] of Object.entries(values).slice(0, 6)) {
     if (value === undefined) continue;
