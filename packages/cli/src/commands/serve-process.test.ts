@@ -135,7 +135,7 @@ describe.skipIf(!built)(
       expect(new Set(await Promise.all(outcomes))).toEqual(new Set(['UNAVAILABLE SERVER_DRAINING']));
       const { status, stderr } = await server.exit;
       expect(status).toBe(0);
-      expect(stderr).toContain('the grace is over, generations are ended');
+      expect(stderr).toContain('the grace is over, calls under way are ended');
       await emu.dispose();
     });
   },
