@@ -113,7 +113,7 @@ describe.skipIf(!built)(
   { timeout: 90_000 },
   () => {
     it('turns health first, lets all finish, and ends with 0', async () => {
-      const server = await serve('--grace', '80', '--notice', '1');
+      const server = await serve('--grace', '80', '--notice', '5');
       const emu = await connected(server);
       const { outcomes, underWay } = await thirtyTwo(emu, 600);
       expect(await isHealthy(server)).toBe(true);
