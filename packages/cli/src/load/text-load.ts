@@ -112,6 +112,8 @@ class TextRun {
       try {
         await this.#request(index, dueAt);
       } catch {
+        // What was under way when the time was over was cut off by us.
+        if (this.#isOver()) return;
         this.#errors += 1;
         await until(performance.now() + errorPauseMs, this.#ending.signal);
       }
