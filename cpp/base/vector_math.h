@@ -12,11 +12,13 @@ namespace {
 
 [[maybe_unused]] inline F32 Absolute(F32 x) { return (F32)((U32)x & 0x7fffffffu); }
 
-// e^x to about 1 ulp, subnormal results included; 0 below -104, inf above 88.73.
-//   n = round(x / ln 2),  r = x - n ln 2 in two parts,  e^x = 2^(n/2) · 2^(n - n/2) · (1 + r + r² p(r))
-[[maybe_unused]] inline F32 Exp(F32 x) {
-  x = x < -105.0f ? Splat(-105.0f) : x;
-  x = x > 90.0f ? Splat(90.0f) : x;
+// e^x = 2^n e^r: n rounded to an integer, in the low bits of `shifted`, and e^r.
+//   n = round(x / ln 2),  r = x - n ln 2 in two parts,  e^r = 1 + r + r² p(r)
+struct SplitExponential {
+  F32 shifted;
+  F32 rest;
+};
+[[maybe_unused]] inline SplitExponential SplitExp(F32 x) {
   // Adding 1.5 · 2^23 rounds to an integer and leaves it in the low bits.
   const F32 shifted = x * 1.44269504f + 12582912.0f;
   const F32 n = shifted - 12582912.0f;
@@ -27,27 +29,26 @@ namespace {
   p = p * r + 4.166846e-2f;
   p = p * r + 1.6666515e-1f;
   p = p * r + 4.9999994e-1f;
-  p = (p * r) * r + r + 1.0f;
-  const I32 exponent = (I32)shifted - 0x4b400000;
+  return {shifted, (p * r) * r + r + 1.0f};
+}
+
+// e^x to about 1 ulp, subnormal results included; 0 below -104, inf above 88.73. 2^n is made of two factors.
+[[maybe_unused]] inline F32 Exp(F32 x) {
+  x = x < -105.0f ? Splat(-105.0f) : x;
+  x = x > 90.0f ? Splat(90.0f) : x;
+  const SplitExponential split = SplitExp(x);
+  const I32 exponent = (I32)split.shifted - 0x4b400000;
   const I32 half = exponent >> 1;
   const F32 first = (F32)((U32)(half + 127) << 23);
   const F32 second = (F32)((U32)(exponent - half + 127) << 23);
-  return p * first * second;
+  return split.rest * first * second;
 }
 
 // The same for -87 <= x <= 0, where no step needs care.
 [[maybe_unused]] inline F32 ExpOfModest(F32 x) {
-  const F32 shifted = x * 1.44269504f + 12582912.0f;
-  const F32 n = shifted - 12582912.0f;
-  const F32 r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  F32 p = Splat(1.38131e-3f);
-  p = p * r + 8.36942e-3f;
-  p = p * r + 4.166846e-2f;
-  p = p * r + 1.6666515e-1f;
-  p = p * r + 4.9999994e-1f;
-  p = (p * r) * r + r + 1.0f;
+  const SplitExponential split = SplitExp(x);
   // Adds n to the exponent: the low bits of `shifted` hold it, and those of the constant shift out.
-  return (F32)((U32)p + ((U32)shifted << 23));
+  return (F32)((U32)split.rest + ((U32)split.shifted << 23));
 }
 
 // The error function, absolute error below 1.5e-7.
