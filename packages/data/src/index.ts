@@ -7,5 +7,6 @@ export { drawScene } from './world/draw.js';
 export { drawSample, type DrawnRecipe } from './drawn-sample.js';
 export { drawnWorld, type DrawnWorldOptions } from './drawn-world.js';
 export { sampleKinds } from './kinds/index.js';
+export type { TaskWeights } from './kinds/question.js';
 export { interleaveStoryboard, type StoryboardPiece, type Subtitle, type TimedFrame } from './storyboard.js';
 export { mixSources, type WeightedSource } from './stream/mix.js';

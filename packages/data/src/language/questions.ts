@@ -9,8 +9,8 @@ export const questionTasks = ['color', 'shape', 'count', 'relation', 'existence'
 export type QuestionTask = (typeof questionTasks)[number];
 
 /**
- * What is asked about a picture beside another question, never alone: where an object lies, and what lies on a side of
- * it. Both teach what questions of relation rest on.
+ * What is asked about a picture beside another question, or alone where a recipe says so: where an object lies, and what
+ * lies on a side of it. Both teach what questions of relation rest on; scores do not measure them.
  */
 export const besideTasks = ['place', 'neighbor'] as const;
 export type BesideTask = (typeof besideTasks)[number];

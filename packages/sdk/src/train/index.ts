@@ -26,7 +26,7 @@ export type { UnifiedOptions, UnifiedShape } from './objective/unified-program.j
 export { PackedBatch } from './packing/packed-batch.js';
 export type { PackingModel } from './packing/packed-batch.js';
 export { instructSequence, plainSequence } from './packing/sample-sequence.js';
-export type { SequenceModel } from './packing/sample-sequence.js';
+export type { PlainLayout, SequenceModel } from './packing/sample-sequence.js';
 export type { TrainingSequence } from './packing/training-sequence.js';
 export { moduleOf, programParameters } from './model/program-parameters.js';
 export { optimizerSettings } from './optimizer/parameter-settings.js';

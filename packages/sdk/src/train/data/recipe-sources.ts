@@ -1,4 +1,4 @@
-import { drawnWorld, type SampleKind, type SampleSource } from '@emu/data';
+import { drawnWorld, type SampleKind, type SampleSource, type TaskWeights } from '@emu/data';
 import { EmuError } from '@emu/program';
 import { z } from 'zod';
 
@@ -15,7 +15,15 @@ const kinds = [
   'dialogue',
 ] as const satisfies readonly SampleKind[];
 
-const tasks = ['color', 'shape', 'count', 'relation', 'existence', 'place', 'neighbor'] as const;
+const tasks = [
+  'color',
+  'shape',
+  'count',
+  'relation',
+  'existence',
+  'place',
+  'neighbor',
+] as const satisfies readonly (keyof TaskWeights)[];
 
 /** One source of samples in a recipe. */
 export const sourceOptions = z.strictObject({

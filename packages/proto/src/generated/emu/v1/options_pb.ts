@@ -184,7 +184,8 @@ export type ImageOptions = Message<"emu.v1.ImageOptions"> & {
   safety: SafetyMode;
 
   /**
-   * Start latents [1, 4, height / 8, width / 8] instead of noise from the seed.
+   * Start latents [1, 4, height / s, width / s] instead of noise from the seed. s is what the model's autoencoder reduces
+   * pictures by, 8 for Stable Diffusion's.
    *
    * @generated from field: emu.v1.Tensor latents = 10;
    */
