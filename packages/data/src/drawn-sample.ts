@@ -6,6 +6,7 @@ import type { TaskWeights } from './kinds/question.js';
 import { Random } from './random.js';
 import type { Sample, SampleElement, SampleKind, SampleSplit } from './sample.js';
 import { drawScene } from './world/draw.js';
+import { grayed, namesColor, randomGrayMix, type GrayMix } from './world/gray.js';
 import { heldOutAmong, heldOutInScene, isHeldOut } from './world/held-out.js';
 import type { Scene } from './world/scene.js';
 
@@ -27,6 +28,8 @@ export interface DrawnRecipe {
   readonly questions: number;
   /** What questions about a picture ask for, with the chance of each; absent: see `questionPlanner`. */
   readonly tasks?: TaskWeights;
+  /** Chance that the pictures of a sample whose texts name no color are gray. */
+  readonly gray: number;
   readonly seed: number;
   readonly split: SampleSplit;
 }
@@ -66,6 +69,15 @@ function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan 
   );
 }
 
+/** How the colors of a sample's pictures are mixed to gray; undefined: they keep them. */
+function grayMixFor(plan: Plan, { gray, seed, split }: DrawnRecipe, index: number): GrayMix | undefined {
+  if (gray === 0) return undefined;
+  const random = new Random(seed, index, `${split}/gray`);
+  if (!random.chance(gray)) return undefined;
+  const isTold = plan.elements.some((element) => element.type === 'text' && namesColor(element.text));
+  return isTold ? undefined : randomGrayMix(random);
+}
+
 /**
  * Makes sample `index` of a drawn world from nothing but the recipe and the index.
  */
@@ -73,10 +85,12 @@ export function drawSample(recipe: DrawnRecipe, index: number): Sample {
   const kind = new Random(recipe.seed, index, `${recipe.split}/kind`).weighted(recipe.kinds);
   const plan = planSample(recipe, kind, index);
   const scenes = scenesOf(plan);
+  const mix = grayMixFor(plan, recipe, index);
   const elements = plan.elements.map((element): SampleElement => {
     if (element.type === 'text') return element;
     const { scene, ...rest } = element;
-    return { ...rest, image: drawScene(scene, recipe.size) };
+    const image = drawScene(scene, recipe.size);
+    return { ...rest, image: mix === undefined ? image : grayed(image, mix) };
   });
   const heldOut = [...new Set(scenes.flatMap(heldOutInScene))];
   return {

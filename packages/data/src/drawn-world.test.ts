@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { drawSample, type DrawnRecipe } from './drawn-sample.js';
 import { drawnWorld } from './drawn-world.js';
 import { sampleKinds } from './kinds/index.js';
+import { placePhrase } from './language/phrases.js';
 import type { Sample, SampleKind, SampleSplit } from './sample.js';
 import { shapes } from './world/attributes.js';
 import { heldOutPairs, heldOutRelations, relationKey } from './world/held-out.js';
@@ -16,6 +17,7 @@ function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
     alike: 1,
     mostObjects: 3,
     questions: 1,
+    gray: 0,
     seed: 5,
     split,
   };
@@ -140,7 +142,7 @@ describe('drawn world', () => {
   });
 
   it('answers where an object lies and what lies beside it as the scene has it', () => {
-    const seen = { place: 0, neighbor: 0 };
+    const seen = { place: 0, shapeAt: 0, neighbor: 0 };
     for (let index = 0; index < 200; index++) {
       const { elements, meta } = drawSample({ ...recipe('question', 'train'), questions: 8 }, index);
       const objects = meta?.scenes?.[0]?.objects ?? [];
@@ -159,6 +161,12 @@ describe('drawn world', () => {
             object.y < 0.36,
             object.y > 0.64,
           ]);
+        }
+        const spot = /^what shape is ((?:at|in) .+)\?$/.exec(question)?.[1];
+        if (spot !== undefined) {
+          seen.shapeAt++;
+          const there = objects.filter((each) => placePhrase(each) === spot);
+          expect(there.map(({ shape }) => shape)).toEqual([answer]);
         }
         const beside =
           /^what is (?:to the |on the )?(left|right|above|over|below|under)(?: of)? the (\w+)\?$/.exec(
@@ -180,7 +188,7 @@ describe('drawn world', () => {
         }
       }
     }
-    expect(Math.min(seen.place, seen.neighbor)).toBeGreaterThan(30);
+    expect(Math.min(seen.place, seen.shapeAt, seen.neighbor)).toBeGreaterThan(30);
   });
 
   it('asks what its tasks say', () => {
@@ -194,6 +202,23 @@ describe('drawn world', () => {
       "the weight of 'color' must be 0 or more, got -1",
     );
     expect(() => drawnWorld({ tasks: { taste: 1 } as object })).toThrow("tasks has no 'taste'");
+  });
+
+  it('takes the colors of pictures whose texts name none, and of no others', () => {
+    const drawn = { ...recipe('question', 'train', 32), tasks: { place: 1, color: 1 }, gray: 0.5 };
+    const seen = { gray: 0, colored: 0, told: 0 };
+    for (let index = 0; index < 120; index++) {
+      const [sample, colored] = [drawSample(drawn, index), drawSample({ ...drawn, gray: 0 }, index)];
+      const isTold = texts(sample).includes('color');
+      const isChanged = JSON.stringify(sample.elements) !== JSON.stringify(colored.elements);
+      seen[isTold ? 'told' : isChanged ? 'gray' : 'colored']++;
+      if (isTold) expect(isChanged, sample.id).toBe(false);
+      const [picture] = sample.elements;
+      if (!isChanged || picture?.type !== 'image') continue;
+      const { data } = picture.image;
+      expect(data.every((value, at) => value === data[at - (at % 3)])).toBe(true);
+    }
+    expect(Math.min(seen.gray, seen.colored, seen.told)).toBeGreaterThan(15);
   });
 
   it('draws the same bytes for the same seed and index, whatever came before', () => {

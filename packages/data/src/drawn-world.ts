@@ -32,9 +32,14 @@ export interface DrawnWorldOptions {
   readonly questions?: number;
   /**
    * What questions about a picture ask for, with the chance of each: `color`, `shape`, `count`, `relation`, `existence`,
-   * `place`, `neighbor`. Default: the first of the five, those beside it of all.
+   * `place`, `shape-at`, `neighbor`. Default: the first of the five, those beside it of all.
    */
   readonly tasks?: TaskWeights;
+  /**
+   * Chance that the pictures of a sample are gray, where none of its texts names a color: shapes must then be told by
+   * their outline alone. Default 0.
+   */
+  readonly gray?: number;
 }
 
 /** Lies beside this module when it is built. Run from the sources there is none, and samples are made inline. */
@@ -43,6 +48,13 @@ const workerFile = new URL('./drawn-worker.js', import.meta.url);
 const tasksKnown: readonly string[] = [...questionTasks, ...besideTasks];
 
 const splits: readonly SampleSplit[] = ['train', 'evaluation', 'held-out'];
+
+function checkedChance(option: string, value: number): number {
+  if (value >= 0 && value <= 1) return value;
+  throw new DataError('INVALID_OPTION', `[drawn world] ${option} is a chance from 0 to 1, got ${value}`, {
+    details: { [option]: value },
+  });
+}
 
 /** Chances by name: known names, none below 0, one above. */
 function checkedWeights<Weights extends Readonly<Partial<Record<string, number>>>>(
@@ -113,6 +125,7 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
   const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
   const mostObjects = checkedInteger('mostObjects', options.mostObjects ?? 3, 1, 3);
   const questions = checkedInteger('questions', options.questions ?? 1, 1, 8);
+  const gray = checkedChance('gray', options.gray ?? 0);
   const tasks = options.tasks === undefined ? undefined : checkedWeights('tasks', tasksKnown, options.tasks);
   return {
     name,
@@ -120,7 +133,7 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
       const { split } = open;
       const recipe: DrawnRecipe = {
-        ...{ name, size, kinds, shots, alike, mostObjects, questions, seed, split },
+        ...{ name, size, kinds, shots, alike, mostObjects, questions, gray, seed, split },
         ...(tasks && { tasks }),
       };
       if (!splits.includes(open.split)) {

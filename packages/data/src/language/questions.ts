@@ -9,10 +9,11 @@ export const questionTasks = ['color', 'shape', 'count', 'relation', 'existence'
 export type QuestionTask = (typeof questionTasks)[number];
 
 /**
- * What is asked about a picture beside another question, or alone where a recipe says so: where an object lies, and what
- * lies on a side of it. Both teach what questions of relation rest on; scores do not measure them.
+ * What is asked about a picture beside another question, or alone where a recipe says so: where an object lies, which
+ * shape lies somewhere, and what lies on a side of an object. All teach what questions of relation rest on; scores do not
+ * measure them.
  */
-export const besideTasks = ['place', 'neighbor'] as const;
+export const besideTasks = ['place', 'shape-at', 'neighbor'] as const;
 export type BesideTask = (typeof besideTasks)[number];
 
 /** A question about a picture with its one right answer. */
@@ -180,11 +181,16 @@ function askExistence(random: Random, scene: Scene): Question {
   };
 }
 
-function askPlace(random: Random, scene: Scene): Question | null {
-  const candidates = unique(scene, 'shape').flatMap((object) => {
+/** The objects whose place is clear cut. */
+function placed(objects: readonly SceneObject[]): { object: SceneObject; place: string }[] {
+  return objects.flatMap((object) => {
     const place = placePhrase(object);
     return place === null ? [] : [{ object, place }];
   });
+}
+
+function askPlace(random: Random, scene: Scene): Question | null {
+  const candidates = placed(unique(scene, 'shape'));
   if (candidates.length === 0) return null;
   const { object, place } = random.pick(candidates);
   return {
@@ -192,6 +198,22 @@ function askPlace(random: Random, scene: Scene): Question | null {
     question: `where is the ${object.shape}?`,
     answer: place,
     sentence: `the ${object.shape} is ${place}.`,
+    focus: [object],
+    mentions: [],
+  };
+}
+
+/** The other way round than `place`. Neither names a color, so a gray picture can be asked for both. */
+function askShapeAt(random: Random, scene: Scene): Question | null {
+  const all = placed(scene.objects);
+  const candidates = all.filter(({ place }) => all.filter((other) => other.place === place).length === 1);
+  if (candidates.length === 0) return null;
+  const { object, place } = random.pick(candidates);
+  return {
+    task: 'shape-at',
+    question: `what shape is ${place}?`,
+    answer: object.shape,
+    sentence: `${withArticle(object.shape)} is ${place}.`,
     focus: [object],
     mentions: [],
   };
@@ -221,6 +243,7 @@ const askers: Readonly<Record<QuestionTask | BesideTask, (random: Random, scene:
     relation: askRelation,
     existence: askExistence,
     place: askPlace,
+    'shape-at': askShapeAt,
     neighbor: askNeighbor,
   };
 

@@ -21,6 +21,7 @@ const recipe: DrawnRecipe = {
   alike: 1,
   mostObjects: 3,
   questions: 1,
+  gray: 0,
   seed: 11,
   split: 'train',
 };

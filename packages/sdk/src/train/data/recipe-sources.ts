@@ -22,6 +22,7 @@ const tasks = [
   'relation',
   'existence',
   'place',
+  'shape-at',
   'neighbor',
 ] as const satisfies readonly (keyof TaskWeights)[];
 
@@ -57,6 +58,17 @@ export const sourceOptions = z.strictObject({
         .partialRecord(z.enum(tasks), z.number().min(0))
         .optional()
         .describe('what questions about a picture ask for, with the chance of each; by default all alike'),
+      shots: z
+        .array(z.int().min(0).max(32))
+        .min(1)
+        .default([2, 4, 8])
+        .describe('numbers of examples that a few-shot document may have'),
+      gray: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0)
+        .describe('chance that pictures are gray where no text names a color: shapes by their outline alone'),
     })
     .describe('scenes drawn from the seed, without end'),
   text_first: z
