@@ -14,6 +14,8 @@ export interface PackedMakerOptions {
   readonly shape: UnifiedShape;
   /** Whether the program has the visual term. */
   readonly visualTerm: boolean;
+  /** Whether it has the term of pixels read off embeddings; without it by default. */
+  readonly reconstructionTerm?: boolean;
   /** Whether the program has dropout; then the key of every batch is its own. */
   readonly hasDropout: boolean;
   readonly seed: number;
@@ -26,7 +28,8 @@ const dropoutPurpose = 1;
 
 /** Packs samples of one source until the next one has no room; that one begins the source's next batch. */
 export function packedMaker(model: PackingModel, options: PackedMakerOptions): BatchMaker {
-  const { program, shape, visualTerm, hasDropout, seed, sequenceOf, extend } = options;
+  const { program, shape, visualTerm, reconstructionTerm = false, hasDropout, seed } = options;
+  const { sequenceOf, extend } = options;
   return async (reader, batch) => {
     const packed = new PackedBatch(model, shape);
     const ids: string[] = [];
@@ -40,7 +43,7 @@ export function packedMaker(model: PackingModel, options: PackedMakerOptions): B
       reader.putBack();
       break;
     }
-    const plain = packed.inputs(visualTerm);
+    const plain = packed.inputs(visualTerm, reconstructionTerm);
     const inputs = extend === undefined ? plain : extend(plain);
     const dropoutKey = Int32Array.from(batchKey(seed, batch, dropoutPurpose));
     return {

@@ -22,6 +22,7 @@ import { textEmbeddings, textTower, type TextTowerConfig } from '../../models/te
 import { normalize, project } from '../../nn/layers.js';
 import { Parameters } from '../../nn/parameters.js';
 import { precisionOf, type ModelProgramOptions } from '../../nn/program-options.js';
+import { reconstructionLossRows } from './reconstruction.js';
 
 /** Name of the parameter f32[1] whose exponential scales the similarities. */
 export const logitScaleName = 'logit_scale';
@@ -35,6 +36,8 @@ export interface ContrastiveOptions extends ModelProgramOptions {
    * language model that begins with even attention reads that mean, so it sees what pictures show from its first steps.
    */
   readonly causalTransformer?: boolean;
+  /** Factor of reading pixels off those embeddings, beside the comparisons; needs `causalTransformer`. Default 0. */
+  readonly reconstructionWeight?: number;
 }
 
 /**
@@ -42,7 +45,8 @@ export interface ContrastiveOptions extends ModelProgramOptions {
  * its own text and the other way round. What EVA-CLIP is to the paper's model, for one that starts from nothing.
  * Inputs: `pixels` f32[B,3,S,S]; `textIds` i32[B*T]; `textLast` i32[B], the place of each text's last token in them;
  * `pairIndex` i32[B], 0..B-1; with `causalTransformer` also `relativeBuckets` i32[N,N]. Outputs: `loss` f32[1], the mean
- * of `loss.picture_to_text` and `loss.text_to_picture` and, with `causalTransformer`, of `loss.embeddings`.
+ * of `loss.picture_to_text` and `loss.text_to_picture` and, with `causalTransformer`, of `loss.embeddings`; with
+ * `reconstructionWeight` that many times `loss.reconstruction` is added.
  */
 export function contrastiveProgram(
   config: Pick<MultimodalConfig, 'visual' | 'causalTransformer'>,
@@ -85,7 +89,16 @@ export function contrastiveProgram(
     const means = unitRows(project(scale(sums, { factor: 1 / causal.queries }), head));
     const embedded = scale(add(compare(means, texts), compare(texts, means)), { factor: 0.5 });
     t.output('loss.embeddings', embedded);
-    t.output('loss', scale(add(both, embedded), { factor: 0.5 }));
+    const compared = scale(add(both, embedded), { factor: 0.5 });
+    const { reconstructionWeight = 0 } = options;
+    if (reconstructionWeight === 0) {
+      t.output('loss', compared);
+      return;
+    }
+    const cells = reconstructionLossRows(p, embeddings, pixels, config);
+    const rebuilt = scale(sumTo(cells, [1]), { factor: 1 / cells.side(0) });
+    t.output('loss.reconstruction', rebuilt);
+    t.output('loss', add(compared, scale(rebuilt, { factor: reconstructionWeight })));
   });
 }
 

@@ -18,20 +18,23 @@ export interface ObjectiveOptions {
   readonly visualWeight?: number;
   /** `mean` by default. */
   readonly visualReduction?: VisualReduction;
+  /** Factor of reading pixels off visual embeddings, see reconstruction.ts; 0 by default, without that term. */
+  readonly reconstructionWeight?: number;
 }
 
 /** Options with their defaults. */
 export type Objective = Required<ObjectiveOptions>;
 
+function checkedWeight(name: string, weight: number): number {
+  if (Number.isFinite(weight) && weight >= 0) return weight;
+  throw new EmuError('INVALID_OPTION', `[objective] ${name} must be a number of at least 0, got ${weight}`, {
+    details: { [name]: weight },
+  });
+}
+
 /** @throws EmuError INVALID_OPTION for a weight below 0 or a reduction of another name. */
-export function objectiveOf({ visualWeight = 1, visualReduction = 'mean' }: ObjectiveOptions): Objective {
-  if (!Number.isFinite(visualWeight) || visualWeight < 0) {
-    throw new EmuError(
-      'INVALID_OPTION',
-      `[objective] visualWeight must be a number of at least 0, got ${visualWeight}`,
-      { details: { visualWeight } },
-    );
-  }
+export function objectiveOf(options: ObjectiveOptions): Objective {
+  const { visualReduction = 'mean' } = options;
   if (!visualReductions.includes(visualReduction)) {
     throw new EmuError(
       'INVALID_OPTION',
@@ -39,5 +42,9 @@ export function objectiveOf({ visualWeight = 1, visualReduction = 'mean' }: Obje
       { details: { visualReduction } },
     );
   }
-  return { visualWeight, visualReduction };
+  return {
+    visualWeight: checkedWeight('visualWeight', options.visualWeight ?? 1),
+    visualReduction,
+    reconstructionWeight: checkedWeight('reconstructionWeight', options.reconstructionWeight ?? 0),
+  };
 }

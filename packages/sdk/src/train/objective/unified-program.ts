@@ -24,6 +24,7 @@ import { project } from '../../nn/layers.js';
 import { Parameters } from '../../nn/parameters.js';
 import { precisionOf, stageProbe, type ModelProgramOptions } from '../../nn/program-options.js';
 import { objectiveOf, type Objective, type ObjectiveOptions } from './objective-options.js';
+import { reconstructionLossRows } from './reconstruction.js';
 import { visualLossRows } from './visual-loss.js';
 
 /** Sizes of one training program. */
@@ -64,10 +65,10 @@ export const tokenRowsName = 'decoder.lm.trained_token_rows';
  * pictures `pixels` f32[P,3,S,S], `relativeBuckets` i32[N,N] and `visualTarget` i32[P*N], the place each embedding takes
  * (-1: none). With pictures and visualWeight above 0 also `visualIndex`, `visualLabel` i32[P*(N+1)] and `visualWeight`
  * f32[P*(N+1)]: places whose state predicts an embedding, places whose input is that embedding, the factors. With
- * dropout `dropoutKey` i32[2]; with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to
+ * pictures and reconstructionWeight above 0 `cellWeight` f32[P*N], the factor of each cell. With dropout `dropoutKey` i32[2]; with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to
  * which place (-1: none).
- * Outputs: `loss` f32[1], the weighted sum; `loss.text` and, where it is computed, `loss.visual`, both f32[1] and
- * unweighted. With `stages` also `inputs_embeds`, `hidden_last`, `regress_pred`, `regress_labels`.
+ * Outputs: `loss` f32[1], the weighted sum; `loss.text` and, where they are computed, `loss.visual` and
+ * `loss.reconstruction`, all f32[1] and unweighted. With `stages` also `inputs_embeds`, `hidden_last`, `regress_pred`, `regress_labels`.
  * Source: Emu1/models/modeling_emu.py and modeling_llama.py:205-249.
  */
 export function unifiedProgram(
@@ -93,7 +94,8 @@ function build(
   const p = Parameters.of(t, precisionOf(options));
   const drop = dropouts(t, options);
   const model = llama(p, config.llama);
-  const inputs = embedPlaces(t, model.embeddings, config, shape, options, p, drop.causalTransformer);
+  const pictures = encodePictures(t, config, shape, p, drop.causalTransformer);
+  const inputs = embedPlaces(t, model.embeddings, pictures, config, shape, options, p);
   probe('inputs_embeds', inputs);
   const attentionRows = packedRows({
     position: t.input('position', [rows * length], 'i32'),
@@ -114,8 +116,15 @@ function build(
     config,
   );
   t.output('loss.text', text);
-  if (shape.pictures === 0 || objective.visualWeight === 0) {
-    t.output('loss', text);
+  let loss = text;
+  if (pictures !== undefined && objective.reconstructionWeight > 0) {
+    const rows = reconstructionLossRows(p, pictures.embeddings, pictures.pixels, config);
+    const reconstruction = weightedSum(rows, t.input('cellWeight', [rows.side(0)]));
+    t.output('loss.reconstruction', reconstruction);
+    loss = add(loss, scale(reconstruction, { factor: objective.reconstructionWeight }));
+  }
+  if (pictures === undefined || objective.visualWeight === 0) {
+    t.output('loss', loss);
     return;
   }
   const predictions = shape.pictures * (config.causalTransformer.queries + 1);
@@ -130,7 +139,7 @@ function build(
   );
   t.output('loss.visual', visual);
   const { visualWeight } = objective;
-  t.output('loss', add(text, visualWeight === 1 ? visual : scale(visual, { factor: visualWeight })));
+  t.output('loss', add(loss, visualWeight === 1 ? visual : scale(visual, { factor: visualWeight })));
 }
 
 interface Dropouts {
@@ -150,15 +159,37 @@ function dropouts(t: Tracer, { dropout = 0, adapterDropout = 0 }: UnifiedOptions
 
 const firstAdapterStream = 1 << 16;
 
+interface EncodedPictures {
+  /** f32[P,3,S,S]. */
+  readonly pixels: Value;
+  /** f32[P,N,D]. */
+  readonly embeddings: Value;
+}
+
+function encodePictures(
+  t: Tracer,
+  config: MultimodalConfig,
+  { pictures }: UnifiedShape,
+  p: Parameters,
+  dropout: Dropout,
+): EncodedPictures | undefined {
+  if (pictures === 0) return undefined;
+  const { queries } = config.causalTransformer;
+  const { imageSize } = config.visual;
+  const pixels = t.input('pixels', [pictures, 3, imageSize, imageSize]);
+  const buckets = t.input('relativeBuckets', [queries, queries], 'i32');
+  return { pixels, embeddings: embedImages(imageEncoder(p, config), pixels, buckets, config, { dropout }) };
+}
+
 /** What the language model reads: token rows, trained rows in the places of theirs, pictures in their slots. */
 function embedPlaces(
   t: Tracer,
   table: Value,
+  pictures: EncodedPictures | undefined,
   config: MultimodalConfig,
-  { rows, length, pictures }: UnifiedShape,
+  { rows, length }: UnifiedShape,
   { tokenRows = 0 }: UnifiedOptions,
   p: Parameters,
-  drop: Dropout,
 ): Value {
   const places = rows * length;
   let x = embedding(table, t.input('ids', [places], 'i32')); // [B*T,D]
@@ -167,15 +198,11 @@ function embedPlaces(
     const chosen = embedding(trained, t.input('tokenRowIndex', [places], 'i32'));
     x = replaceRows(x, chosen, t.input('tokenRowTarget', [places], 'i32'));
   }
-  if (pictures === 0) return x;
-  const { queries, outputWidth } = config.causalTransformer;
-  const { imageSize } = config.visual;
-  const pixels = t.input('pixels', [pictures, 3, imageSize, imageSize]);
-  const buckets = t.input('relativeBuckets', [queries, queries], 'i32');
-  const encoder = imageEncoder(p, config);
-  const visual = embedImages(encoder, pixels, buckets, config, { dropout: drop }); // [P,N,D]
-  const target = t.input('visualTarget', [pictures * queries], 'i32');
-  return replaceRows(x, reshape(visual, [pictures * queries, outputWidth]), target);
+  if (pictures === undefined) return x;
+  const { embeddings } = pictures;
+  const embedded = embeddings.side(0) * config.causalTransformer.queries;
+  const target = t.input('visualTarget', [embedded], 'i32');
+  return replaceRows(x, reshape(embeddings, [embedded, config.causalTransformer.outputWidth]), target);
 }
 
 function textLoss(t: Tracer, states: Value, p: Parameters, config: MultimodalConfig): Value {

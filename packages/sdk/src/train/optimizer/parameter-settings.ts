@@ -15,8 +15,6 @@ export interface TrainedParameter {
   readonly parameter: TrainingParameter;
   /** Index into `OptimizerSettings.groups`. */
   readonly group: number;
-  /** Factor of the values that the task starts from. */
-  readonly initialScale: number;
 }
 
 /** What the recipe makes of a task's parameters. */
@@ -56,7 +54,7 @@ export function optimizerSettings(
     const key = `${group.learningRate} ${group.weightDecay}`;
     const known = groups.get(key) ?? { index: groups.size, group };
     groups.set(key, known);
-    trained.push({ parameter, group: known.index, initialScale: rule?.initial_scale ?? 1 });
+    trained.push({ parameter, group: known.index });
   }
   if (trained.length === 0) {
     throw new EmuError('INVALID_CONFIG', `[train] all ${parameters.length} parameters are frozen`, {

@@ -93,8 +93,11 @@ export class PackedBatch {
     this.#column = this.#shape.length;
   }
 
-  /** Inputs of `unifiedProgram`, each term a mean over what is there. `visualTerm` false: those without that term. */
-  inputs(visualTerm: boolean): Record<string, TensorData> {
+  /**
+   * Inputs of `unifiedProgram`, each term a mean over what is there. `visualTerm` false: those without that term;
+   * `reconstructionTerm` true: with those of that one.
+   */
+  inputs(visualTerm: boolean, reconstructionTerm = false): Record<string, TensorData> {
     const { textTargets, pictures } = this.#shape;
     const count = this.#textIndex.length;
     const textIndex = new Int32Array(textTargets);
@@ -113,7 +116,11 @@ export class PackedBatch {
     inputs['pixels'] = this.#pixels;
     inputs['visualTarget'] = this.#visualTarget;
     inputs['relativeBuckets'] = relativeBuckets(this.#model.config.causalTransformer);
-    return visualTerm ? { ...inputs, ...this.#visualInputs() } : inputs;
+    return {
+      ...inputs,
+      ...(visualTerm && this.#visualInputs()),
+      ...(reconstructionTerm && { cellWeight: this.#cellWeight() }),
+    };
   }
 
   /** [IMG], z_1 .. z_N predict z_1 .. z_N and [/IMG], so N+1 places per picture, each the one before its label. */
@@ -130,6 +137,13 @@ export class PackedBatch {
     }
     const count = this.#pictureStarts.length * perPicture;
     return { visualIndex, visualLabel, visualWeight: new Float32Array(total).fill(1 / count, 0, count) };
+  }
+
+  /** The mean over the cells of the pictures that are there. */
+  #cellWeight(): Float32Array {
+    const { queries } = this.#model.config.causalTransformer;
+    const count = this.#pictureStarts.length * queries;
+    return new Float32Array(this.#shape.pictures * queries).fill(1 / count, 0, count);
   }
 
   #targetsOf({ ids, learned }: TrainingSequence): readonly number[] {

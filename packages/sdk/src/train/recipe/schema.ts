@@ -18,11 +18,6 @@ const parameterRule = z.strictObject({
   learning_rate: z.number().min(0).optional().describe('peak learning rate of these parameters'),
   weight_decay: z.number().min(0).optional().describe('weight decay of these parameters'),
   freeze: z.boolean().optional().describe('true: these parameters stay as they are'),
-  initial_scale: z
-    .number()
-    .positive()
-    .optional()
-    .describe('factor of the values that the run begins with, for parts that lost their strength'),
 });
 
 /** Keys that every recipe has; the words are those of the HF Trainer. Stages add theirs. */

@@ -11,12 +11,13 @@ import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
 import { writeTrainedModel } from '../model/write-trained-model.js';
 import { contrastiveProgram, firstLogitScale, logitScaleName } from '../objective/contrastive-program.js';
+import { reconstructionInitial } from '../objective/reconstruction.js';
 import { encoderPixels } from '../packing/sample-sequence.js';
 import type { JsonValue } from '../json-value.js';
 import type { Recipe } from '../recipe/schema.js';
 import { defineStage, type StageContext } from '../stage.js';
 import type { BatchStream, TrainingTask } from '../task.js';
-import { modelOptions, openModelSource, recipePrecision } from './stage-options.js';
+import { modelOptions, openModelSource, reconstructionWeight, recipePrecision } from './stage-options.js';
 import { seedOf } from './unified.js';
 
 const contrastiveOptions = z.strictObject({
@@ -35,6 +36,7 @@ const contrastiveOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('whether the Causal Transformer learns along, so that a small model sees from its first steps'),
+  reconstruction_weight: reconstructionWeight,
 });
 type ContrastiveRecipe = Recipe & z.output<typeof contrastiveOptions>;
 
@@ -57,10 +59,18 @@ async function createContrastiveTask(
   const source = await openModelSource(recipe, context);
   const sources = recipeSources(recipe);
   const text = towerConfig(recipe, source);
+  if (recipe.reconstruction_weight > 0 && !recipe.causal_transformer) {
+    throw new EmuError(
+      'INVALID_CONFIG',
+      '[contrastive] reconstruction_weight reads embeddings of the Causal Transformer, which does not learn along',
+      { hint: 'Set causal_transformer to true.' },
+    );
+  }
   const batch = recipe.per_device_train_batch_size;
   const program = contrastiveProgram(source.config, text, batch, {
     precision: recipePrecision(recipe),
     causalTransformer: recipe.causal_transformer,
+    reconstructionWeight: recipe.reconstruction_weight,
   });
   const open = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number): BatchStream => {
     const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
@@ -75,6 +85,7 @@ async function createContrastiveTask(
     heldOutBatches: () => open('evaluation', null, recipe.eval_batches),
     initial: (name) =>
       towerInitial(name, text, source.config.causalTransformer.outputWidth, recipe.seed) ??
+      reconstructionInitial(name, source.config, recipe.seed) ??
       source.initial(name),
     save: (weights, folder) => writeTrainedModel(source, weights, folder, { dtype: recipe.save_dtype }),
   };

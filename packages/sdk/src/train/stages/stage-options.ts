@@ -36,6 +36,15 @@ export const modelOptions = z.strictObject({
 });
 export type ModelOptions = z.output<typeof modelOptions>;
 
+/** Key of the stages whose visual embeddings learn. */
+export const reconstructionWeight = z
+  .number()
+  .min(0)
+  .default(0)
+  .describe(
+    'factor of reading pixels off the visual embeddings: a model from nothing learns where things lie',
+  );
+
 /** A path of a recipe, from the folder of the recipe file. */
 export function recipePath({ recipeFolder }: StageContext, path: string): string {
   return isAbsolute(path) ? path : join(recipeFolder, path);

@@ -160,13 +160,28 @@ describe('the stages of training', { timeout: 240_000 }, () => {
       'per_device_train_batch_size: 8',
       'text_tower: { width: 32, layers: 1, heads: 2, context_length: 24 }',
       'causal_transformer: true',
+      'reconstruction_weight: 0.5',
     ]);
     expect(mean(result.losses.slice(-5))).toBeLessThan(mean(result.losses.slice(0, 3)));
     await expect(readFile(join(result.model, 'config.json'), 'utf8')).resolves.toContain('"emu"');
   });
 
+  it('contrastive: pixels are not read off embeddings that do not learn along', async () => {
+    const lines = [pairs, 'reconstruction_weight: 1'];
+    await expect(run('contrastive', 'contrastive-refused', lines)).rejects.toThrow(
+      '[contrastive] reconstruction_weight reads embeddings of the Causal Transformer, which does not learn along',
+    );
+  });
+
   it('unified: both losses fall, a caption is shown, and the same seed gives the same bytes', async () => {
-    const lines = [from('contrastive'), mixed, ...packed, 'sample_steps: 30', 'dropout: 0.1'];
+    const lines = [
+      from('contrastive'),
+      mixed,
+      ...packed,
+      'sample_steps: 30',
+      'dropout: 0.1',
+      'reconstruction_weight: 0.5',
+    ];
     const first = await run('unified', 'unified', lines);
     expectFalling(first);
     expect(first.samples).toEqual(['text']);

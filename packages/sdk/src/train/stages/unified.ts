@@ -11,6 +11,7 @@ import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
 import { writeTrainedModel } from '../model/write-trained-model.js';
 import { visualReductions } from '../objective/objective-options.js';
+import { reconstructionInitial } from '../objective/reconstruction.js';
 import { unifiedProgram, type UnifiedShape } from '../objective/unified-program.js';
 import { plainSequence } from '../packing/sample-sequence.js';
 import type { Recipe } from '../recipe/schema.js';
@@ -20,6 +21,7 @@ import {
   heldOutSeed,
   modelOptions,
   openModelSource,
+  reconstructionWeight,
   recipePrecision,
   type ModelOptions,
 } from './stage-options.js';
@@ -54,6 +56,7 @@ const unifiedOptions = z.strictObject({
     .enum(visualReductions)
     .default('mean')
     .describe('how squared differences become a number; mean: over positions and dimensions'),
+  reconstruction_weight: reconstructionWeight,
   dropout: z.number().min(0).lt(1).default(0.1).describe('dropout of the Causal Transformer'),
 });
 type UnifiedRecipe = Recipe & z.output<typeof unifiedOptions>;
@@ -85,6 +88,7 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
     precision: recipePrecision(recipe),
     visualWeight,
     visualReduction: recipe.visual_reduction,
+    reconstructionWeight: recipe.reconstruction_weight,
     dropout,
   });
   const batches = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number) => {
@@ -94,6 +98,7 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
       program: programKey,
       shape,
       visualTerm: visualWeight > 0 && shape.pictures > 0,
+      reconstructionTerm: recipe.reconstruction_weight > 0 && shape.pictures > 0,
       hasDropout: dropout > 0,
       seed,
       sequenceOf: ({ sample, ...layout }) => plainSequence(sample, sequenceModel(source, shape), layout),
@@ -109,7 +114,7 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
     program: () => program,
     batches: (from) => batches('train', from),
     heldOutBatches: () => batches('evaluation', null, recipe.eval_batches),
-    initial: (name) => source.initial(name),
+    initial: (name) => reconstructionInitial(name, source.config, recipe.seed) ?? source.initial(name),
     samples: (sampling) => captions(recipe, sources, save, sampling),
     save,
   };

@@ -102,12 +102,11 @@ export class TrainingSession {
     return this.options.averageDecay > 0;
   }
 
-  /** Gives the trained parameters the values that the task starts from, scaled by their rules; moments are zero. */
+  /** Gives the trained parameters the values that the task starts from; moments are zero. */
   async loadInitial(signal?: AbortSignal): Promise<void> {
-    for (const { parameter, initialScale } of this.settings.trained) {
+    for (const { parameter } of this.settings.trained) {
       signal?.throwIfAborted();
-      const own = await initialValues(this.task, parameter);
-      const values = initialScale === 1 ? own : own.map((value) => value * initialScale);
+      const values = await initialValues(this.task, parameter);
       await this.#session.writeState(parameter.name, values);
       if (this.#hasAverage) await this.#session.writeState(averageName(parameter.name), values);
     }
