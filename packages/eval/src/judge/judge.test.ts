@@ -20,6 +20,7 @@ function scenes(split: SampleSplit, count: number): Scene[] {
     alike: 1,
     mostObjects: 2,
     questions: 1,
+    gray: 0,
     seed: 77,
     split,
   };

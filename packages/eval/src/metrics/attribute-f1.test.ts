@@ -23,6 +23,7 @@ describe('attribute F1', () => {
       alike: 1,
       mostObjects: 3,
       questions: 1,
+      gray: 0,
       seed: 2,
       split: 'evaluation',
     };
