@@ -60,15 +60,17 @@ export const tokenRowsName = 'decoder.lm.trained_token_rows';
  * embedding, over packed sequences; pictures go through EVA-ViT and Causal Transformer in the same program, so that one
  * backward pass trains everything. `packedInputs` makes the inputs.
  *
- * Inputs: `ids`, `position` i32[B*T]; `firstKey` i32[B,T]; `textIndex`, `textTarget` i32[K] and `textWeight` f32[K]: the
- * places (row-major in [B,T]) whose hidden state predicts a token, that token or -100, and the factor of its loss. With
- * pictures `pixels` f32[P,3,S,S], `relativeBuckets` i32[N,N] and `visualTarget` i32[P*N], the place each embedding takes
- * (-1: none). With pictures and visualWeight above 0 also `visualIndex`, `visualLabel` i32[P*(N+1)] and `visualWeight`
- * f32[P*(N+1)]: places whose state predicts an embedding, places whose input is that embedding, the factors. With
- * pictures and reconstructionWeight above 0 `cellWeight` f32[P*N], the factor of each cell. With dropout `dropoutKey` i32[2]; with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to
- * which place (-1: none).
+ * Inputs: `ids`, `position` i32[B*T]; `firstKey` i32[B,T]; `textIndex`, `textTarget` i32[K] and `textWeight` f32[K]:
+ * the places (row-major in [B,T]) whose hidden state predicts a token, that token or -100, and the factor of its loss.
+ * With pictures `pixels` f32[P,3,S,S], `relativeBuckets` i32[N,N] and `visualTarget` i32[P*N], the place each embedding
+ * takes (-1: none). With pictures and visualWeight above 0 also `visualIndex`, `visualLabel` i32[P*(N+1)] and
+ * `visualWeight` f32[P*(N+1)]: places whose state predicts an embedding, places whose input is that embedding, the
+ * factors. With pictures and reconstructionWeight above 0 `cellWeight` f32[P*N], the factor of each cell. With dropout
+ * `dropoutKey` i32[2]; with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to which
+ * place (-1: none).
  * Outputs: `loss` f32[1], the weighted sum; `loss.text` and, where they are computed, `loss.visual` and
- * `loss.reconstruction`, all f32[1] and unweighted. With `stages` also `inputs_embeds`, `hidden_last`, `regress_pred`, `regress_labels`.
+ * `loss.reconstruction`, all f32[1] and unweighted. With `stages` also `inputs_embeds`, `hidden_last`, `regress_pred`,
+ * `regress_labels`.
  * Source: Emu1/models/modeling_emu.py and modeling_llama.py:205-249.
  */
 export function unifiedProgram(
