@@ -22,7 +22,7 @@ export async function adapterGradients(context: StageContext, subject: Subject):
   const shape = { rows: 1, length: ids.length, pictures: 1, textTargets: ids.length };
   const batch = new PackedBatch({ config: subject.config, special: subject.tokenizer.specialTokens }, shape);
   batch.add({ ids, pictures: [await pixelsOf(subject, goldens, 0)] });
-  const inputs = batch.inputs(false);
+  const inputs = batch.inputs({});
   const isAdapter = (name: string): boolean => name.includes('.lora_');
   const session = await TrainedSession.open(
     subject.openSession(),

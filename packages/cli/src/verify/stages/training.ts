@@ -48,7 +48,7 @@ async function unifiedObjective(
   const { length, pictures } = batch;
   const shape = { rows, length, pictures, textTargets: rows * length };
   const forward = unifiedProgram(subject.config, shape, { stages: true });
-  const inputs = packed(subject, batch, shape).inputs(true);
+  const inputs = packed(subject, batch, shape).inputs({ visual: true });
   const session = await TrainedSession.open(subject.openSession(), forward, (name) => subject.tensor(name));
   try {
     const outputs = await session.run(inputs);

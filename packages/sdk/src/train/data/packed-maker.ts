@@ -1,7 +1,7 @@
 import { EmuError } from '@emu/program';
 
 import type { UnifiedShape } from '../objective/unified-program.js';
-import { PackedBatch, type PackingModel } from '../packing/packed-batch.js';
+import { PackedBatch, type PackedTerms, type PackingModel } from '../packing/packed-batch.js';
 import type { TrainingSequence } from '../packing/training-sequence.js';
 import type { TrainingBatch } from '../task.js';
 import { batchKey, batchLabel, type BatchMaker } from './mixed-stream.js';
@@ -9,13 +9,11 @@ import type { TakenSample } from './sample-reader.js';
 
 /** How packed batches are made. */
 export interface PackedMakerOptions {
-  /** Key of the program. */
+  /** Key of the program, and of the one for sources whose pictures are imagined. */
   readonly program: string;
+  readonly imagining?: string;
   readonly shape: UnifiedShape;
-  /** Whether the program has the visual term. */
-  readonly visualTerm: boolean;
-  /** Whether it has the term of pixels read off embeddings; without it by default. */
-  readonly reconstructionTerm?: boolean;
+  readonly terms: PackedTerms;
   /** Whether the program has dropout; then the key of every batch is its own. */
   readonly hasDropout: boolean;
   readonly seed: number;
@@ -28,8 +26,7 @@ const dropoutPurpose = 1;
 
 /** Packs samples of one source until the next one has no room; that one begins the source's next batch. */
 export function packedMaker(model: PackingModel, options: PackedMakerOptions): BatchMaker {
-  const { program, shape, visualTerm, reconstructionTerm = false, hasDropout, seed } = options;
-  const { sequenceOf, extend } = options;
+  const { program, imagining, shape, terms, hasDropout, seed, sequenceOf, extend } = options;
   return async (reader, batch) => {
     const packed = new PackedBatch(model, shape);
     const ids: string[] = [];
@@ -43,11 +40,12 @@ export function packedMaker(model: PackingModel, options: PackedMakerOptions): B
       reader.putBack();
       break;
     }
-    const plain = packed.inputs(visualTerm, reconstructionTerm);
+    const imagined = imagining !== undefined && reader.imagined;
+    const plain = packed.inputs({ ...terms, imagined });
     const inputs = extend === undefined ? plain : extend(plain);
     const dropoutKey = Int32Array.from(batchKey(seed, batch, dropoutPurpose));
     return {
-      program,
+      program: imagined ? imagining : program,
       inputs: hasDropout ? { ...inputs, dropoutKey } : inputs,
       counts: packed.counts,
       label: batchLabel(reader, ids),

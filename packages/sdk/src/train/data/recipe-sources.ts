@@ -81,6 +81,12 @@ export const sourceOptions = z.strictObject({
     .boolean()
     .default(false)
     .describe('unified stage: texts of users are read and not learned, as in instruction tuning'),
+  imagined: z
+    .boolean()
+    .default(false)
+    .describe(
+      'unified stage: a picture after a text is learned without being read, from zeros and from own predictions',
+    ),
 });
 export type SourceOptions = z.output<typeof sourceOptions>;
 
@@ -99,6 +105,7 @@ export interface MixedSource {
   readonly weight: number;
   readonly textFirst: number;
   readonly answersOnly: boolean;
+  readonly imagined: boolean;
 }
 
 /**
@@ -114,11 +121,12 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
       details: { name: twice },
     });
   }
-  return sources.map(({ name, weight, drawn_world, text_first: textFirst, answers_only: answersOnly }) => {
+  return sources.map(({ name, weight, drawn_world, imagined, ...layout }) => {
+    const { text_first: textFirst, answers_only: answersOnly } = layout;
     const { most_objects: mostObjects, tasks: asked, ...world } = drawn_world;
     try {
       const source = drawnWorld({ name, ...world, mostObjects, ...(asked && { tasks: asked }) });
-      return { source, weight, textFirst, answersOnly };
+      return { source, weight, textFirst, answersOnly, imagined };
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       throw new EmuError('INVALID_CONFIG', `[train] source ${JSON.stringify(name)}: ${problem}`, {

@@ -11,6 +11,7 @@ const source = (name: string, weight = 1, textFirst = 0.5): MixedSource => ({
   weight,
   textFirst,
   answersOnly: false,
+  imagined: false,
 });
 const sources = [source('a', 3), source('b', 1)];
 

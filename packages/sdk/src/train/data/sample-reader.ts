@@ -16,6 +16,7 @@ export interface TakenSample {
   readonly sample: Sample;
   readonly textFirst: boolean;
   readonly answersOnly: boolean;
+  readonly imagined: boolean;
 }
 
 // Streams of random numbers of one recipe seed; no other part of training uses these.
@@ -45,6 +46,11 @@ export class SampleReader {
     return this.mixed.source.name;
   }
 
+  /** Whether the source's pictures are imagined. */
+  get imagined(): boolean {
+    return this.mixed.imagined;
+  }
+
   /** @throws EmuError INVALID_OPTION for a source without any sample. */
   async next(): Promise<TakenSample> {
     if (this.#isBack && this.#last !== undefined) {
@@ -65,8 +71,8 @@ export class SampleReader {
       });
     }
     const sample = result.value;
-    const { answersOnly } = this.mixed;
-    this.#last = { sample, textFirst: this.#isTextFirst(sample), answersOnly };
+    const { answersOnly, imagined } = this.mixed;
+    this.#last = { sample, textFirst: this.#isTextFirst(sample), answersOnly, imagined };
     return this.#last;
   }
 
@@ -89,11 +95,15 @@ export class SampleReader {
     return this.mixed.source.open({ seed, split, position, workers });
   }
 
-  /** Drawn from the sample's name, so that it does not matter what was read before. */
   #isTextFirst({ id }: Sample): boolean {
-    const key = (BigInt(this.options.seed) << 32n) ^ BigInt(hashOf(id));
-    return new Philox(BigInt.asUintN(64, key), orderStream).nextFloat() < this.mixed.textFirst;
+    return chanceOf(id, this.options.seed, orderStream) < this.mixed.textFirst;
   }
+}
+
+/** 0..1, drawn from a sample's name, so that it does not matter what was read before. */
+export function chanceOf(id: string, seed: number, stream: number): number {
+  const key = (BigInt(seed) << 32n) ^ BigInt(hashOf(id));
+  return new Philox(BigInt.asUintN(64, key), stream).nextFloat();
 }
 
 /** FNV-1a of a text, 32 bits. */

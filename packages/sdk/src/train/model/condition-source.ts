@@ -1,10 +1,11 @@
-import type { Sample, SampleElement } from '@emu/data';
+import type { Sample, SampleElement, SampleImage } from '@emu/data';
 
 import { Engine } from '../../generate/engine.js';
 import type { MediaReader, PromptPiece, VisualRows } from '../../generate/prompt.js';
 import type { Element } from '../../generate/step.js';
 import { rgbPixels } from '../../image/pixels.js';
 import { promptElements } from '../../generate/prompt.js';
+import { joinRows } from '../../generate/visual-rollout.js';
 import { backendOf } from '../../node-device.js';
 import { readModelFiles } from '../../node-model.js';
 import { LoadedModel } from '../../session.js';
@@ -68,6 +69,12 @@ export class ConditionSource {
     return Promise.all(prompts.map((prompt) => this.#one(prompt)));
   }
 
+  /** The embeddings of pictures themselves, each f32[N,D]. */
+  async encode(pictures: readonly SampleImage[]): Promise<readonly Float32Array[]> {
+    const encoded = await this.#encode(pictures);
+    return encoded.map(joinRows);
+  }
+
   dispose(): Promise<void> {
     return this.model.dispose();
   }
@@ -86,11 +93,12 @@ export class ConditionSource {
 
   async #rollOut(prompt: readonly SampleElement[]): Promise<Float32Array> {
     const pictures = prompt.flatMap((element) => (element.type === 'image' ? [element.image] : []));
-    const rows = await this.#engine.encode(
-      pictures.map(({ width, height, data }) => rgbPixels(width, height, data)),
-      undefined,
-    );
-    return this.#engine.rollOut(this.#elements(prompt, rows), undefined, {});
+    return this.#engine.rollOut(this.#elements(prompt, await this.#encode(pictures)), undefined, {});
+  }
+
+  #encode(pictures: readonly SampleImage[]): Promise<readonly VisualRows[]> {
+    const pixels = pictures.map(({ width, height, data }) => rgbPixels(width, height, data));
+    return this.#engine.encode(pixels, undefined);
   }
 
   /** The prompt and [IMG]; texts that meet are joined by a space, as pretraining joins them. */

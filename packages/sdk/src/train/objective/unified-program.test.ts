@@ -20,8 +20,7 @@ import {
 import { referenceEntries, relativeL2 } from '../../testing/reference-model.js';
 import { PackedBatch } from '../packing/packed-batch.js';
 import { readTensor } from '../../weights/read-tensor.js';
-import type { ObjectiveOptions } from './objective-options.js';
-import { unifiedProgram, type UnifiedShape } from './unified-program.js';
+import { unifiedProgram, type UnifiedOptions, type UnifiedShape } from './unified-program.js';
 
 /* The authors' batch: 4 pictures, 3 sequences (training.safetensors of the reference data). */
 
@@ -42,7 +41,7 @@ interface TrainingJson {
   readonly regression_alternatives: Readonly<Record<string, number>>;
 }
 
-function authorsBatch(shape: UnifiedShape): PackedBatch {
+function authorsBatch(shape: UnifiedShape, imagined = false): PackedBatch {
   const { data, shape: sides } = referenceTensor(file, 'text_input');
   const [rows = 0, length = 0] = sides;
   const images = referenceFloats(file, 'image');
@@ -57,7 +56,8 @@ function authorsBatch(shape: UnifiedShape): PackedBatch {
     const pictures = Array.from({ length: count }, () =>
       images.subarray(taken * pictureLength, ++taken * pictureLength),
     );
-    if (!batch.add({ ids, pictures })) throw new Error('the shape has no room for the batch');
+    if (!batch.add({ ids, pictures, imagined: pictures.map(() => imagined) }))
+      throw new Error('the shape has no room for the batch');
   }
   return batch;
 }
@@ -81,7 +81,7 @@ async function run(
 
 const loose: UnifiedShape = { rows: 3, length: 41, pictures: 4, textTargets: 40 };
 
-function trained(shape: UnifiedShape, options: ObjectiveOptions = {}): Program {
+function trained(shape: UnifiedShape, options: UnifiedOptions = {}): Program {
   return trainable(unifiedProgram(referenceConfig, shape, options), { states: () => true });
 }
 
@@ -90,7 +90,7 @@ describe.skipIf(!referenceExists)('unifiedProgram on the authors batch', () => {
     const golden = referenceJson<TrainingJson>('goldens/training.json');
     // The second shape packs all three sequences into one row and leaves a picture and places unused.
     for (const shape of [loose, { rows: 1, length: 128, pictures: 5, textTargets: 64 }]) {
-      const out = await run(trained(shape), authorsBatch(shape).inputs(true));
+      const out = await run(trained(shape), authorsBatch(shape).inputs({ visual: true }));
       expect(out['loss.text']?.[0]).toBeCloseTo(golden.llm_loss, 4);
       expect(out['loss.visual']?.[0]).toBeCloseTo(golden.regression_loss, 5);
       expect(out['loss']?.[0]).toBeCloseTo(golden.llm_loss + golden.regression_loss, 4);
@@ -103,7 +103,10 @@ describe.skipIf(!referenceExists)('unifiedProgram on the authors batch', () => {
       ['sum_over_dim_mean_over_positions', 'sum_over_dim_mean_over_positions'],
       ['l2_norm', 'l2_norm_mean'],
     ] as const) {
-      const out = await run(trained(loose, { visualReduction }), authorsBatch(loose).inputs(true));
+      const out = await run(
+        trained(loose, { visualReduction }),
+        authorsBatch(loose).inputs({ visual: true }),
+      );
       expect(out['loss.visual']?.[0]).toBeCloseTo(golden[name] ?? NaN, 4);
     }
   });
@@ -113,7 +116,7 @@ describe.skipIf(!referenceExists)('unifiedProgram on the authors batch', () => {
     const names = program.states.map(({ name }) => name);
     const out = await run(
       gradient(program, { loss: 'loss', of: names, into: 'outputs' }),
-      authorsBatch(loose).inputs(true),
+      authorsBatch(loose).inputs({ visual: true }),
     );
     const goldens = referenceTensorNames(file).filter(
       (name) => name.startsWith('grad.') && !/\.(norm|rows|rows_norm)$/.test(name.replace('visual.norm', '')),
@@ -126,10 +129,30 @@ describe.skipIf(!referenceExists)('unifiedProgram on the authors batch', () => {
     expect(Math.max(...worst), goldens[worst.indexOf(Math.max(...worst))] ?? '').toBeLessThan(1e-4);
   });
 
+  it('is the same objective where no picture is imagined', async () => {
+    const program = trained(loose, { imagined: true });
+    const out = await run(program, authorsBatch(loose).inputs({ visual: true, imagined: true }));
+    const golden = referenceJson<TrainingJson>('goldens/training.json');
+    expect(out['loss.text']?.[0]).toBeCloseTo(golden.llm_loss, 4);
+    expect(out['loss.visual']?.[0]).toBeCloseTo(golden.regression_loss, 5);
+  });
+
+  it('predicts imagined pictures from what stands before them alone', async () => {
+    const predictions = async (imagined: boolean, dark: boolean): Promise<Float32Array> => {
+      const batch = authorsBatch(loose, imagined);
+      const inputs = batch.inputs({ visual: true, imagined: true });
+      if (dark) (inputs['pixels'] as Float32Array).fill(-1);
+      const out = await run(trained(loose, { imagined: true, stages: true }), inputs);
+      return out['regress_pred'] as Float32Array;
+    };
+    expect(await predictions(true, true)).toEqual(await predictions(true, false));
+    expect(await predictions(false, true)).not.toEqual(await predictions(false, false));
+  });
+
   it('leaves the visual term and its head out of a text-only program', async () => {
     const program = trained(loose, { visualWeight: 0 });
     expect(program.states.map(({ name }) => name)).not.toContain('decoder.lm.stu_regress_head.weight');
-    const out = await run(program, authorsBatch(loose).inputs(false));
+    const out = await run(program, authorsBatch(loose).inputs({}));
     expect(Object.keys(out).sort()).toEqual(['loss', 'loss.text']);
     expect(out['loss']).toEqual(out['loss.text']);
   });

@@ -2,12 +2,14 @@ import {
   add,
   crossEntropy,
   embedding,
+  fill,
   gatherRows,
   multiply,
   replaceRows,
   reshape,
   rmsNorm,
   scale,
+  stopGradient,
   sumTo,
   trace,
   type Program,
@@ -50,6 +52,12 @@ export interface UnifiedOptions extends ObjectiveOptions, ModelProgramOptions {
    * frozen table: those of tokens that a tuning adds. 0 by default.
    */
   readonly tokenRows?: number;
+  /**
+   * Whether pictures may be imagined: what the language model reads in their places is not their embeddings, which tell
+   * what the text before them should have told, but zeros in a first pass and its own predictions of that pass in a
+   * second one; both learn the embeddings. False by default.
+   */
+  readonly imagined?: boolean;
 }
 
 /** Name of the parameter that `tokenRows` makes. */
@@ -66,12 +74,14 @@ export const tokenRowsName = 'decoder.lm.trained_token_rows';
  * takes (-1: none). With pictures and visualWeight above 0 also `visualIndex`, `visualLabel` i32[P*(N+1)] and
  * `visualWeight` f32[P*(N+1)]: places whose state predicts an embedding, places whose input is that embedding, the
  * factors. With pictures and reconstructionWeight above 0 `cellWeight` f32[P*N], the factor of each cell. With dropout
- * `dropoutKey` i32[2]; with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to which
+ * `dropoutKey` i32[2]; with `imagined` `imaginedPlace` i32[P*(N+1)]: the place where a prediction is read in place of an
+ * embedding (-1: none); with `tokenRows` `tokenRowIndex` and `tokenRowTarget` i32[B*T]: which trained row goes to which
  * place (-1: none).
  * Outputs: `loss` f32[1], the weighted sum; `loss.text` and, where they are computed, `loss.visual` and
  * `loss.reconstruction`, all f32[1] and unweighted. With `stages` also `inputs_embeds`, `hidden_last`, `regress_pred`,
  * `regress_labels`.
- * Source: Emu1/models/modeling_emu.py and modeling_llama.py:205-249.
+ * Source: Emu1/models/modeling_emu.py and modeling_llama.py:205-249; the passes of `imagined` are scheduled sampling for
+ * Transformers (Mihaylova and Martins 2019) that begins from nothing and not from the truth.
  */
 export function unifiedProgram(
   config: MultimodalConfig,
@@ -103,20 +113,26 @@ function build(
     position: t.input('position', [rows * length], 'i32'),
     firstKey: t.input('firstKey', [rows, length], 'i32'),
   });
-  let x = inputs;
-  for (const [index, layer] of model.layers.entries()) {
-    x = t.block(`llama.layer${index}`, () =>
-      llamaLayerForward(x, layer, attentionRows, config.llama, drop.adapter),
+  const normed = (states: Value): Value => rmsNorm(states, model.norm, { epsilon: config.llama.epsilon });
+  const decode = (read: Value, pass: string): Value =>
+    model.layers.reduce(
+      (x, layer, index) =>
+        t.block(`${pass}.layer${index}`, () =>
+          llamaLayerForward(x, layer, attentionRows, config.llama, drop.adapter),
+        ),
+      read,
     );
-  }
-  const { epsilon } = config.llama;
-  if (options.stages === true) probe('hidden_last', rmsNorm(x, model.norm, { epsilon }));
-  const text = textLoss(
-    t,
-    rmsNorm(gather(t, x, 'textIndex', shape.textTargets), model.norm, { epsilon }),
-    p,
-    config,
-  );
+  const visual =
+    pictures === undefined || objective.visualWeight === 0
+      ? undefined
+      : visualTerm(t, p, inputs, normed, config, shape, objective);
+  const imagined =
+    visual !== undefined && options.imagined === true
+      ? imagine(t, inputs, visual, (read) => decode(read, 'llama.imagining'))
+      : undefined;
+  const x = decode(imagined?.inputs ?? inputs, 'llama');
+  if (options.stages === true) probe('hidden_last', normed(x));
+  const text = textLoss(t, normed(gather(t, x, 'textIndex', shape.textTargets)), p, config);
   t.output('loss.text', text);
   let loss = text;
   if (pictures !== undefined && objective.reconstructionWeight > 0) {
@@ -125,23 +141,62 @@ function build(
     t.output('loss.reconstruction', reconstruction);
     loss = add(loss, scale(reconstruction, { factor: objective.reconstructionWeight }));
   }
-  if (pictures === undefined || objective.visualWeight === 0) {
-    t.output('loss', loss);
-    return;
+  if (visual !== undefined) {
+    const predicted = visual.predict(x);
+    probe('regress_pred', predicted);
+    probe('regress_labels', visual.labels);
+    const last = visual.loss(predicted);
+    const both = imagined === undefined ? last : scale(add(imagined.loss, last), { factor: 0.5 });
+    t.output('loss.visual', both);
+    const { visualWeight } = objective;
+    loss = add(loss, visualWeight === 1 ? both : scale(both, { factor: visualWeight }));
   }
+  t.output('loss', loss);
+}
+
+/** Regression of the embeddings that follow the places of `visualIndex`; M of them. */
+interface VisualTerm {
+  /** f32[M,D]. */
+  readonly labels: Value;
+  /** States of the last layer f32[B*T,D] -> f32[M,D]. */
+  predict(states: Value): Value;
+  /** Predictions f32[M,D] -> f32[1]. */
+  loss(predicted: Value): Value;
+}
+
+function visualTerm(
+  t: Tracer,
+  p: Parameters,
+  inputs: Value,
+  normed: (states: Value) => Value,
+  config: MultimodalConfig,
+  shape: UnifiedShape,
+  { visualReduction }: Objective,
+): VisualTerm {
   const predictions = shape.pictures * (config.causalTransformer.queries + 1);
-  const states = rmsNorm(gather(t, x, 'visualIndex', predictions), model.norm, { epsilon });
-  const predicted = project(states, regressionHead(p, config.llama));
+  const index = t.input('visualIndex', [predictions], 'i32');
+  const weight = t.input('visualWeight', [predictions]);
   const labels = gather(t, inputs, 'visualLabel', predictions);
-  probe('regress_pred', predicted);
-  probe('regress_labels', labels);
-  const visual = weightedSum(
-    visualLossRows(predicted, labels, objective.visualReduction),
-    t.input('visualWeight', [predictions]),
-  );
-  t.output('loss.visual', visual);
-  const { visualWeight } = objective;
-  t.output('loss', add(loss, visualWeight === 1 ? visual : scale(visual, { factor: visualWeight })));
+  const head = regressionHead(p, config.llama);
+  return {
+    labels,
+    predict: (states) => project(normed(gatherRows(states, index)), head),
+    loss: (predicted) => weightedSum(visualLossRows(predicted, labels, visualReduction), weight),
+  };
+}
+
+/** The first pass of `imagined`: its loss, and what the second pass reads. */
+function imagine(
+  t: Tracer,
+  inputs: Value,
+  visual: VisualTerm,
+  decode: (read: Value) => Value,
+): { readonly loss: Value; readonly inputs: Value } {
+  const [predictions, width] = [visual.labels.side(0), visual.labels.side(1)];
+  const place = t.input('imaginedPlace', [predictions], 'i32');
+  const blank = replaceRows(inputs, fill(t, [predictions, width], 0), place);
+  const predicted = visual.predict(decode(blank));
+  return { loss: visual.loss(predicted), inputs: replaceRows(inputs, stopGradient(predicted), place) };
 }
 
 interface Dropouts {

@@ -20,7 +20,7 @@ describe('PackedBatch', () => {
   it('lays sequences side by side, each seeing itself alone', () => {
     const batch = new PackedBatch(model, { rows: 2, length: 8, pictures: 2, textTargets: 10 });
     expect([text, text, pair].map((sequence) => batch.add(sequence))).toEqual([true, true, true]);
-    const inputs = batch.inputs(true);
+    const inputs = batch.inputs({ visual: true });
     expect([...(inputs['ids'] ?? [])]).toEqual([1, 5, 6, 2, 1, 5, 6, 2, 1, 10, 12, 12, 11, 7, 2, 9]);
     expect([...(inputs['position'] ?? [])]).toEqual([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 0]);
     // The unused place at the end sees itself.
@@ -32,7 +32,7 @@ describe('PackedBatch', () => {
     const batch = new PackedBatch(model, { rows: 1, length: 16, pictures: 1, textTargets: 8 });
     batch.add(pair);
     batch.add({ ids: [1, 5, 6, 2], learned: [false, false, true, true], pictures: [] });
-    const { textIndex, textTarget, textWeight } = batch.inputs(true);
+    const { textIndex, textTarget, textWeight } = batch.inputs({ visual: true });
     expect([...(textIndex ?? [])]).toEqual([4, 5, 8, 9, 0, 0, 0, 0]);
     expect([...(textTarget ?? [])]).toEqual([7, 2, 6, 2, -100, -100, -100, -100]);
     expect([...(textWeight ?? [])]).toEqual([0.25, 0.25, 0.25, 0.25, 0, 0, 0, 0]);
@@ -42,12 +42,21 @@ describe('PackedBatch', () => {
     const batch = new PackedBatch(model, { rows: 1, length: 16, pictures: 2, textTargets: 8 });
     batch.add(text);
     batch.add(pair);
-    const { visualTarget, visualIndex, visualLabel, visualWeight } = batch.inputs(true);
+    const { visualTarget, visualIndex, visualLabel, visualWeight } = batch.inputs({ visual: true });
     expect([...(visualTarget ?? [])]).toEqual([6, 7, -1, -1]);
     expect([...(visualIndex ?? [])]).toEqual([5, 6, 7, 0, 0, 0]);
     expect([...(visualLabel ?? [])]).toEqual([6, 7, 8, 0, 0, 0]);
     expect(visualWeight).toEqual(Float32Array.of(1 / 3, 1 / 3, 1 / 3, 0, 0, 0));
-    expect(batch.inputs(false)).not.toHaveProperty('visualIndex');
+    expect(batch.inputs({})).not.toHaveProperty('visualIndex');
+  });
+
+  it('reads predictions in the places of an imagined picture, not in that of [/IMG]', () => {
+    const batch = new PackedBatch(model, { rows: 1, length: 16, pictures: 3, textTargets: 8 });
+    batch.add(pair);
+    batch.add({ ...pair, imagined: [true] });
+    const { imaginedPlace } = batch.inputs({ visual: true, imagined: true });
+    expect([...(imaginedPlace ?? [])]).toEqual([-1, -1, -1, 9, 10, -1, -1, -1, -1]);
+    expect(batch.inputs({ visual: true })).not.toHaveProperty('imaginedPlace');
   });
 
   it('takes nothing in part: tokens, targets and pictures must all have room', () => {

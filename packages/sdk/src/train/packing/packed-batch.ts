@@ -14,6 +14,13 @@ export interface PackingModel {
   readonly special: SpecialTokens;
 }
 
+/** Which terms of the objective a program has beside that of the text. */
+export interface PackedTerms {
+  readonly visual?: boolean;
+  readonly reconstruction?: boolean;
+  readonly imagined?: boolean;
+}
+
 /**
  * Fills the rows of one training program with sequences, one after the other; sequences of one row do not see each
  * other. A row that a sequence does not fit into is closed.
@@ -28,6 +35,8 @@ export class PackedBatch {
   readonly #visualTarget: Int32Array;
   /** Place of [IMG] of every picture. */
   readonly #pictureStarts: number[] = [];
+  /** Whether each picture is imagined. */
+  readonly #imagined: boolean[] = [];
   readonly #textIndex: number[] = [];
   readonly #textTarget: number[] = [];
   #row = 0;
@@ -58,7 +67,7 @@ export class PackedBatch {
    * @throws EmuError INVALID_PROMPT for a sequence whose pictures and slots do not fit together.
    */
   add(sequence: TrainingSequence): boolean {
-    const { ids, pictures } = sequence;
+    const { ids, pictures, imagined } = sequence;
     const { config, special } = this.#model;
     const { queries } = config.causalTransformer;
     const starts = pictureStarts(sequence, queries, special);
@@ -80,7 +89,10 @@ export class PackedBatch {
       this.#textIndex.push(begin + place - 1);
       this.#textTarget.push(ids[place] ?? ignored);
     }
-    for (const [index, start] of starts.entries()) this.#addPicture(pictures[index], begin + start);
+    for (const [index, start] of starts.entries()) {
+      this.#addPicture(pictures[index], begin + start);
+      this.#imagined.push(imagined?.[index] ?? false);
+    }
     this.#row = Math.floor(begin / this.#shape.length);
     this.#column = (begin % this.#shape.length) + ids.length;
     this.#sequences += 1;
@@ -93,11 +105,8 @@ export class PackedBatch {
     this.#column = this.#shape.length;
   }
 
-  /**
-   * Inputs of `unifiedProgram`, each term a mean over what is there. `visualTerm` false: those without that term;
-   * `reconstructionTerm` true: with those of that one.
-   */
-  inputs(visualTerm: boolean, reconstructionTerm = false): Record<string, TensorData> {
+  /** Inputs of `unifiedProgram` with some of its terms, each a mean over what is there. */
+  inputs(terms: PackedTerms): Record<string, TensorData> {
     const { textTargets, pictures } = this.#shape;
     const count = this.#textIndex.length;
     const textIndex = new Int32Array(textTargets);
@@ -118,8 +127,9 @@ export class PackedBatch {
     inputs['relativeBuckets'] = relativeBuckets(this.#model.config.causalTransformer);
     return {
       ...inputs,
-      ...(visualTerm && this.#visualInputs()),
-      ...(reconstructionTerm && { cellWeight: this.#cellWeight() }),
+      ...(terms.visual && this.#visualInputs()),
+      ...(terms.imagined && { imaginedPlace: this.#imaginedPlace() }),
+      ...(terms.reconstruction && { cellWeight: this.#cellWeight() }),
     };
   }
 
@@ -137,6 +147,17 @@ export class PackedBatch {
     }
     const count = this.#pictureStarts.length * perPicture;
     return { visualIndex, visualLabel, visualWeight: new Float32Array(total).fill(1 / count, 0, count) };
+  }
+
+  /** z_1 .. z_N of imagined pictures are read where the embeddings would be; [/IMG] is a token as ever. */
+  #imaginedPlace(): Int32Array {
+    const { queries } = this.#model.config.causalTransformer;
+    const places = new Int32Array(this.#shape.pictures * (queries + 1)).fill(-1);
+    for (const [picture, start] of this.#pictureStarts.entries()) {
+      if (this.#imagined[picture] !== true) continue;
+      for (let k = 0; k < queries; k++) places[picture * (queries + 1) + k] = start + 1 + k;
+    }
+    return places;
   }
 
   /** The mean over the cells of the pictures that are there. */

@@ -80,6 +80,14 @@ describe('plainSequence', () => {
     ]);
   });
 
+  it('imagines the pictures that a text leads to', () => {
+    const imagined = { textFirst: true, imagined: true };
+    const document = sampleOf('document', [grey(1), said('one'), grey(2), grey(3)]);
+    expect(plainSequence(document, model, imagined).imagined).toEqual([false, true, false]);
+    expect(plainSequence(sampleOf('pair', [grey(1), said('one')]), model, imagined).imagined).toEqual([true]);
+    expect(plainSequence(document, model).imagined).toBeUndefined();
+  });
+
   it('cuts off from the end what does not fit, and refuses what never fits', () => {
     const elements = [said('one'), grey(1), said('two'), grey(2)];
     const short = { ...model, longest: 8 };

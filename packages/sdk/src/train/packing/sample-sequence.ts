@@ -26,6 +26,8 @@ export interface PlainLayout {
   readonly textFirst?: boolean;
   /** Texts of users and systems are read, not learned. Default false. */
   readonly answersOnly?: boolean;
+  /** Pictures right after a text are imagined, see `UnifiedOptions.imagined`. Default false. */
+  readonly imagined?: boolean;
 }
 
 /**
@@ -38,17 +40,28 @@ export interface PlainLayout {
 export function plainSequence(
   sample: Sample,
   model: SequenceModel,
-  { textFirst = false, answersOnly = false }: PlainLayout = {},
+  { textFirst = false, answersOnly = false, imagined = false }: PlainLayout = {},
 ): TrainingSequence {
   const ordered = textFirst && sample.kind === 'pair' ? [...sample.elements].reverse() : sample.elements;
   for (let count = ordered.length; count > 0; count--) {
     const elements = ordered.slice(0, count);
     const ids = model.tokenizer.encodeSegments([...plainParts(elements, model.queries), { special: 'eos' }]);
     if (ids.length > model.longest) continue;
-    const pictures = picturesOf(elements, model);
-    return answersOnly ? { ids, pictures, learned: learnedOf(ids, elements, model) } : { ids, pictures };
+    return {
+      ids,
+      pictures: picturesOf(elements, model),
+      ...(answersOnly && { learned: learnedOf(ids, elements, model) }),
+      ...(imagined && { imagined: areAfterText(elements) }),
+    };
   }
   throw tooLong(sample, model);
+}
+
+/** Of every picture, whether a text stands right before it. */
+function areAfterText(elements: readonly SampleElement[]): readonly boolean[] {
+  return elements.flatMap(({ type }, index) =>
+    type === 'image' ? [elements[index - 1]?.type === 'text'] : [],
+  );
 }
 
 /** False for the tokens of elements of a user or a system. */

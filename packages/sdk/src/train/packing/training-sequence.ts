@@ -13,6 +13,8 @@ export interface TrainingSequence {
   readonly learned?: readonly boolean[];
   /** Pixels of the pictures in order, each [3,S,S] f32, normalised with the CLIP mean and deviation. */
   readonly pictures: readonly Float32Array[];
+  /** Which pictures are imagined, see `UnifiedOptions.imagined`; as many as pictures. Absent: none. */
+  readonly imagined?: readonly boolean[];
 }
 
 /**

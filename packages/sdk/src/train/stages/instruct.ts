@@ -73,7 +73,7 @@ async function createInstructTask(recipe: InstructRecipe, context: StageContext)
       {
         program: programKey,
         shape,
-        visualTerm: false,
+        terms: {},
         hasDropout: adapterDropout > 0,
         seed: recipe.seed,
         sequenceOf: ({ sample }) => instructSequence(sample, { ...sequenceModel(source, shape), tokenizer }),

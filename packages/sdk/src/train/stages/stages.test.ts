@@ -140,6 +140,7 @@ const pairs = 'sources: [{ name: pairs, drawn_world: { size: 32, kinds: { pair: 
 const packed = ['sequence_length: 128', 'pictures: 6', 'per_device_train_batch_size: 1'];
 const mixed = `sources:
   - { name: pairs, drawn_world: { size: 32, kinds: { pair: 1 } } }
+  - { name: imagined, drawn_world: { size: 32, kinds: { pair: 1 } }, text_first: 1, imagined: true }
   - { name: questions, weight: 0.5, drawn_world: { size: 32, kinds: { question: 1 } } }`;
 
 function mean(values: readonly number[]): number {
@@ -216,6 +217,7 @@ describe('the stages of training', { timeout: 240_000 }, () => {
       'sample_steps: 30',
       'sample_steps_count: 2',
       'beta_end: 0.02',
+      'encoded_conditions: 0.5',
     ]);
     expectFalling(result);
     expect(result.samples).toEqual(['image']);

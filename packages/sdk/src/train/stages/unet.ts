@@ -14,7 +14,7 @@ import { batchLabel, batchSeed, mixedStream, type BatchMaker } from '../data/mix
 import { latentPixels } from '../data/picture-batch.js';
 import { dataOptions, recipeSources, type MixedSource } from '../data/recipe-sources.js';
 import { repeatedSource } from '../data/repeated-source.js';
-import type { SampleReader } from '../data/sample-reader.js';
+import { chanceOf, type SampleReader } from '../data/sample-reader.js';
 import type { JsonValue } from '../json-value.js';
 import { ConditionSource, pictureTarget, type PictureTarget } from '../model/condition-source.js';
 import { FrozenProgram } from '../model/frozen-program.js';
@@ -38,6 +38,12 @@ const unetOptions = z.strictObject({
     .max(1)
     .default(0.1)
     .describe('chance that the condition is what the model makes of no prompt, for guidance'),
+  encoded_conditions: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe('share of the samples whose condition is what the encoder makes of the picture itself'),
   beta_end: z
     .number()
     .gt(0)
@@ -75,6 +81,8 @@ const programKey = 'noise';
 const drawPurpose = 3;
 const noisePurpose = 4;
 const latentPurpose = 5;
+/** Stream of the draw that picks samples with encoded conditions. */
+const encodedStream = 0x656e_6300;
 
 async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promise<TrainingTask> {
   const source = await openModelSource(recipe, context);
@@ -193,7 +201,7 @@ function noiseMaker(
       mean,
       deviation,
       conditions: rolled,
-    } = await kept.of(names, async () => prepare(await frozen(), targets, vae));
+    } = await kept.of(names, async () => prepare(await frozen(), targets, recipe, vae));
     const random = new Philox(batchSeed(recipe.seed, index, drawPurpose));
     const timesteps = targets.map(() => Math.floor(random.nextFloat() * alphas.length));
     const isDropped = targets.map(() => random.nextFloat() < recipe.condition_dropout);
@@ -220,11 +228,26 @@ function noiseMaker(
 async function prepare(
   { encoder, conditions }: Frozen,
   targets: readonly NamedTarget[],
+  recipe: UNetRecipe,
   vae: VisualDecoderConfig['vae'],
 ): Promise<Prepared> {
   const image = joined(targets.map(({ target }) => latentPixels(target.picture.image, vae.sampleSize)));
   const gaussian = gaussianOf(await encoder.run({ image }, 'moments'), targets.length);
-  return { ...gaussian, conditions: await conditions.of(targets.map(({ target }) => target.prompt)) };
+  return { ...gaussian, conditions: await conditionsOf(conditions, targets, recipe) };
+}
+
+/** What the language model regresses from most prompts; some pictures' own embeddings. */
+async function conditionsOf(
+  source: ConditionSource,
+  targets: readonly NamedTarget[],
+  { seed, encoded_conditions: share }: UNetRecipe,
+): Promise<readonly Float32Array[]> {
+  const isEncoded = targets.map(({ name }) => chanceOf(name, seed, encodedStream) < share);
+  const where = (encoded: boolean): readonly PictureTarget[] =>
+    targets.flatMap(({ target }, index) => (isEncoded[index] === encoded ? [target] : []));
+  const regressed = [...(await source.of(where(false).map(({ prompt }) => prompt)))];
+  const encoded = [...(await source.encode(where(true).map(({ picture }) => picture.image)))];
+  return isEncoded.flatMap((wanted) => (wanted ? encoded : regressed).splice(0, 1));
 }
 
 /** Batches that were prepared once, by the names of their samples, as long as there is room. */

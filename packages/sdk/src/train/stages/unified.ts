@@ -78,27 +78,35 @@ export function packedShape(
 }
 
 const programKey = 'unified';
+const imaginingKey = 'imagining';
 
 async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): Promise<TrainingTask> {
   const source = await openModelSource(recipe, context);
   const sources = recipeSources(recipe);
   const shape = packedShape(recipe);
   const { visual_weight: visualWeight, dropout } = recipe;
-  const program = unifiedProgram(source.config, shape, {
+  const options = {
     precision: recipePrecision(recipe),
     visualWeight,
     visualReduction: recipe.visual_reduction,
     reconstructionWeight: recipe.reconstruction_weight,
     dropout,
-  });
+  };
+  const hasVisual = visualWeight > 0 && shape.pictures > 0;
+  const program = unifiedProgram(source.config, shape, options);
+  // A plan must know it too: its memory is the larger one.
+  const imagining =
+    hasVisual && sources.some(({ imagined }) => imagined)
+      ? unifiedProgram(source.config, shape, { ...options, imagined: true })
+      : undefined;
   const batches = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number) => {
     const { seed } = recipe;
     const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
     const make = packedMaker(packingModel(source), {
       program: programKey,
       shape,
-      visualTerm: visualWeight > 0 && shape.pictures > 0,
-      reconstructionTerm: recipe.reconstruction_weight > 0 && shape.pictures > 0,
+      ...(imagining && { imagining: imaginingKey }),
+      terms: { visual: hasVisual, reconstruction: recipe.reconstruction_weight > 0 },
       hasDropout: dropout > 0,
       seed,
       sequenceOf: ({ sample, ...layout }) => plainSequence(sample, sequenceModel(source, shape), layout),
@@ -110,8 +118,8 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
   return {
     name: 'unified',
     parameters: programParameters([program]),
-    programKeys: [programKey],
-    program: () => program,
+    programKeys: imagining === undefined ? [programKey] : [programKey, imaginingKey],
+    program: (key) => (key === imaginingKey && imagining !== undefined ? imagining : program),
     batches: (from) => batches('train', from),
     heldOutBatches: () => batches('evaluation', null, recipe.eval_batches),
     initial: (name) => reconstructionInitial(name, source.config, recipe.seed) ?? source.initial(name),
