@@ -6,6 +6,7 @@ import { applyRules, forbidRepeatedRuns, holdEnd, penalizeRepetition } from './l
 import { indexOfLargest, indicesOfLargest, softmax } from './probabilities.js';
 import { drawToken, filterScores, uniformAt } from './sampling.js';
 import { StopSequences } from './stop-sequences.js';
+import { chooseAtRandom, chooseBest, chooseToken } from './token-loop.js';
 
 const file = 'goldens/llm.safetensors';
 const width = 64;
@@ -165,6 +166,25 @@ describe('choices', () => {
     expect([...scores.keys()].filter((id) => Number.isFinite(scores[id]))).toEqual([6, 7]);
     expect(() => new TokenTrie([], 2)).toThrow('[choices] there must be at least one choice');
     expect(() => new TokenTrie([[3], [2]], 2)).toThrow('[choices] choice 1 has no text');
+  });
+});
+
+describe('rows of a model that its tokenizer has no tokens for', () => {
+  const rules = { repetitionPenalty: 1, noRepeatNgramSize: 0, minLength: 0, endId: 2, vocabularySize: 6 };
+
+  it('are never chosen, however likely', () => {
+    const logits = Float32Array.of(0, 1, 0, 2, 0, 0, 9, 9);
+    expect(chooseToken(logits, [1], { rules }, chooseBest)).toBe(3);
+    const drawn = Array.from({ length: 50 }, (_, sequence) => {
+      const choose = chooseAtRandom({ temperature: 1, topK: 0, topP: 1 }, 7n, sequence);
+      return chooseToken(logits, [1], { rules }, choose);
+    });
+    expect(Math.max(...drawn)).toBeLessThan(6);
+  });
+
+  it('do not stand in for scores that are not numbers', () => {
+    const logits = new Float32Array(8).fill(NaN);
+    expect(() => chooseToken(logits, [1], { rules }, chooseBest)).toThrow('no token can follow 0 tokens');
   });
 });
 

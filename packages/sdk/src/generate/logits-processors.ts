@@ -56,12 +56,15 @@ export interface TokenRules {
   readonly minLength: number;
   /** </s>. */
   readonly endId: number;
+  /** Tokens that the tokenizer knows; a model may have rows for more, which have no text. Absent: all of the model's. */
+  readonly vocabularySize?: number;
   /** Tokens that may come after the ones given (without <s>); absent: all. */
   readonly allowedAfter?: ((generated: readonly number[]) => readonly number[]) | undefined;
 }
 
 /** Applies all rules in transformers' order: repetition, n-grams, minimum length, allowed tokens. */
 export function applyRules(scores: Float32Array, ids: readonly number[], rules: TokenRules): void {
+  if (rules.vocabularySize !== undefined) scores.fill(-Infinity, rules.vocabularySize);
   penalizeRepetition(scores, ids, rules.repetitionPenalty);
   forbidRepeatedRuns(scores, ids, rules.noRepeatNgramSize);
   holdEnd(scores, ids, rules.minLength, rules.endId);

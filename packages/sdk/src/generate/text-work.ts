@@ -106,6 +106,7 @@ export class TextWork implements GenerationWork {
         noRepeatNgramSize,
         minLength: minNewTokens + 1, // counts <s>
         endId: eos,
+        vocabularySize: tokenizer.vocabularySize,
         allowedAfter: trie && ((generated) => trie.allowedAfter(generated)),
       },
     };

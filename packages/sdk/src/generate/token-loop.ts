@@ -81,10 +81,10 @@ export function chooseToken(
   const scores = logits.slice();
   applyRules(scores, ids, rules);
   const id = choose(scores, ids.length - 1);
-  if (id >= 0) return id;
+  if (id >= 0 && scores[id] !== -Infinity) return id;
   throw new EmuError(
     'NON_FINITE',
-    `[generate] no token can follow ${ids.length - 1} tokens: all scores are NaN`,
+    `[generate] no token can follow ${ids.length - 1} tokens: all scores that may be chosen are NaN`,
   );
 }
 
