@@ -1,5 +1,6 @@
 import { EmuError } from '@emu/program';
 
+import { inNextTask } from './next-task.js';
 import type { GeneratedImage, GenerationEvent, GenerationResult } from './events.js';
 
 /** What a stream runs: emits events and returns the whole; `partial` is what there is after an abort. */
@@ -18,6 +19,7 @@ export class GenerationStream implements AsyncIterable<GenerationEvent> {
   readonly #result: Promise<GenerationResult>;
   #isOver = false;
   #wake: () => void = () => undefined;
+  #willWake = false;
   #news: Promise<void>;
 
   constructor(
@@ -67,7 +69,7 @@ export class GenerationStream implements AsyncIterable<GenerationEvent> {
         await this.#news;
       }
     } finally {
-      this.cancel(new EmuError('CANCELLED', '[generate] the reader left before the end'));
+      if (!this.#isOver) this.cancel(new EmuError('CANCELLED', '[generate] the reader left before the end'));
     }
     await this.#result; // throws what ended the generation
   }
@@ -110,9 +112,15 @@ export class GenerationStream implements AsyncIterable<GenerationEvent> {
 
   #emit(event: GenerationEvent): void {
     this.#events.push(event);
-    const wake = this.#wake;
-    this.#news = this.#nextNews();
-    wake();
+    if (this.#willWake) return;
+    this.#willWake = true;
+    // Readers take their time: whatever emits, and the model's next step, goes first.
+    inNextTask(() => {
+      this.#willWake = false;
+      const wake = this.#wake;
+      this.#news = this.#nextNews();
+      wake();
+    });
   }
 
   #nextNews(): Promise<void> {

@@ -1,5 +1,5 @@
 import { allAborted } from './all-aborted.js';
-import { nextTask } from './next-task.js';
+import { afterMicrotasks } from './next-task.js';
 import type { Row, RowResult } from './step.js';
 
 /** What a run is given of one `step` call: the rows taken for it, and where to put results or a failure. */
@@ -76,7 +76,7 @@ export class StepQueue {
     try {
       for (;;) {
         // Lets callers that were answered together ask for their next step together.
-        await nextTask();
+        await afterMicrotasks();
         this.#dropFinished();
         if (this.#pending.length === 0) return;
         await this.#runOnce(this.#takeBatch());
