@@ -23,6 +23,7 @@ import {
   type FinishReason as LocalReason,
   type GeneratedImage,
   type GenerationEvent,
+  type GenerationResult,
   type Pixels,
   type Usage as LocalUsage,
 } from '@emu/sdk';
@@ -86,13 +87,18 @@ export async function wireEvents(
 
 /** The last event. score: of beam search. */
 export function finishedEvent(
-  { reason, usage }: { readonly reason: LocalReason; readonly usage: LocalUsage },
-  score: number | undefined,
+  {
+    finishReason,
+    usage,
+    score,
+    tokens,
+  }: Pick<GenerationResult, 'finishReason' | 'usage' | 'score' | 'tokens'>,
   times: Times,
 ): JobEvent {
   const value = create(GenerationFinishedSchema, {
-    reason: reasons[reason],
+    reason: reasons[finishReason],
     usage: usageOf(usage, times),
+    tokenIds: [...tokens],
     ...(score === undefined ? {} : { score }),
   });
   return { case: 'finished', value };

@@ -178,7 +178,8 @@ function counting(): GenerationStream {
         yield { type: 'text', text: `${index} ` };
       }
     },
-    result: () => Promise.resolve({ finishReason: 'stop', usage: { ...usage, denoisingSteps: 0 } }),
+    result: () =>
+      Promise.resolve({ finishReason: 'stop', tokens: [], usage: { ...usage, denoisingSteps: 0 } }),
   };
   return stream as unknown as GenerationStream;
 }

@@ -6,6 +6,7 @@ import type { ServerMetrics } from '../observe/metrics.js';
 import { EventLog, type LogEntry } from './event-log.js';
 import type { JobEvent } from './job-event.js';
 import { JobTimes } from './job-times.js';
+import { ReaderPause } from './reader-pause.js';
 
 /** What a generation is made of. */
 export interface JobSpec {
@@ -46,12 +47,9 @@ export class GenerationJob {
   /** Resolves when the work is over, however it ended. */
   readonly done: Promise<void>;
   readonly #controller = new AbortController();
-  readonly #waiters = new Set<() => void>();
-  /** Ends of pauses in which readers let text gather. */
-  readonly #pauses = new Set<() => void>();
+  readonly #readers = new Set<ReaderPause>();
   readonly #pace: () => number;
   readonly #times: JobTimes;
-  #readers = 0;
   #retention: NodeJS.Timeout | undefined;
   #isOver = false;
   #isForgotten = false;
@@ -112,7 +110,9 @@ export class GenerationJob {
     signal: AbortSignal,
   ): Promise<void> {
     clearTimeout(this.#retention);
-    this.#readers += 1;
+    const reader = new ReaderPause();
+    this.#readers.add(reader);
+    signal.addEventListener('abort', reader.end);
     try {
       let last = afterSequence;
       let [due, ripe] = [0, 0]; // when text may go next, and up to which event it may go now
@@ -122,7 +122,7 @@ export class GenerationJob {
         if (growing !== undefined) {
           const now = performance.now();
           if (due - now >= 1) {
-            await this.#pause(due - now, signal);
+            await reader.pause(due - now);
             continue;
           }
           ripe = this.log.last;
@@ -132,17 +132,18 @@ export class GenerationJob {
         if (entry !== undefined) {
           await write(entry);
           last = entry.sequence;
-          if (!this.#isKept && this.#readers === 1) this.log.trim(last);
+          if (!this.#isKept && this.#readers.size === 1) this.log.trim(last);
         } else if (this.#isOver) {
           if (this.#failure !== undefined) throw this.#failure;
           return;
         } else {
-          await this.#news(signal);
+          await reader.news();
         }
       }
     } finally {
-      this.#readers -= 1;
-      if (this.#readers === 0 && !this.#isOver) this.#onLastReaderGone();
+      signal.removeEventListener('abort', reader.end);
+      this.#readers.delete(reader);
+      if (this.#readers.size === 0 && !this.#isOver) this.#onLastReaderGone();
       this.#trimUnreadable();
     }
   }
@@ -171,9 +172,9 @@ export class GenerationJob {
       await Promise.resolve();
       const stream = await begin(signal);
       for await (const event of stream) await this.#tell(event);
-      const { finishReason, usage, score } = await stream.result();
+      const result = await stream.result();
       if (signal.aborted && signal.reason !== stoppedByCaller) throw signal.reason as Error;
-      this.#finish({ finishReason, usage, ...(score === undefined ? {} : { score }) });
+      this.#finish(result);
     } catch (error) {
       if (signal.reason === stoppedByCaller) this.#finish(nothing);
       else this.#failure = EmuError.from(signal.aborted ? signal.reason : error);
@@ -182,14 +183,13 @@ export class GenerationJob {
       clearTimeout(this.#retention);
       this.#isOver = true;
       this.#trimUnreadable();
-      this.#wake();
-      for (const end of [...this.#pauses]) end();
+      for (const reader of this.#readers) reader.end();
     }
   }
 
   /** Nobody can come back to events of a failure, or to those that were not to be kept. */
   #trimUnreadable(): void {
-    if (!this.#isOver || this.#readers > 0) return;
+    if (!this.#isOver || this.#readers.size > 0) return;
     if (!this.#isKept || this.#failure !== undefined) this.log.trim(Infinity);
   }
 
@@ -201,55 +201,22 @@ export class GenerationJob {
     this.#wake();
   }
 
-  #finish(outcome: JobOutcome): void {
-    this.#outcome = outcome;
-    const { finishReason: reason, usage, score } = outcome;
-    this.log.append(finishedEvent({ reason, usage }, score, this.#times.now()));
+  #finish(result: Parameters<typeof finishedEvent>[0]): void {
+    const { finishReason, usage, score } = result;
+    this.#outcome = { finishReason, usage, ...(score === undefined ? {} : { score }) };
+    this.log.append(finishedEvent(result, this.#times.now()));
     if (this.#isKept) this.log.pack();
   }
 
   #wake(): void {
-    for (const waiter of [...this.#waiters]) waiter();
-  }
-
-  /** Lets text gather for a time, or until there will be no more. */
-  #pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        this.#pauses.delete(end);
-        signal.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = setTimeout(end, milliseconds);
-      this.#pauses.add(end);
-      signal.addEventListener('abort', end, { once: true });
-    });
-  }
-
-  #news(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        this.#waiters.delete(onNews);
-        signal.removeEventListener('abort', onAbort);
-      };
-      const onNews = (): void => {
-        leave();
-        resolve();
-      };
-      const onAbort = (): void => {
-        leave();
-        reject(signal.reason as Error);
-      };
-      this.#waiters.add(onNews);
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
+    for (const reader of this.#readers) reader.onNews();
   }
 }
 
 /** The result of a generation that was cancelled before it began. */
 const nothing = {
   finishReason: 'aborted',
+  tokens: [],
   usage: {
     promptTokens: 0,
     cachedTokens: 0,

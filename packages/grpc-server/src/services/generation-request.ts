@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { create, toBinary, type DescMessage, type MessageShape } from '@bufbuild/protobuf';
+import { create, type DescMessage } from '@bufbuild/protobuf';
 import { durationMs, type Duration } from '@bufbuild/protobuf/wkt';
 import {
   DataType,
@@ -127,9 +127,9 @@ export function planDecodeImage(
 }
 
 /** How a request wants to be kept and repeated. @throws EmuError INVALID_OPTION. */
-export function keeping<D extends DescMessage>(
-  schema: D,
-  request: MessageShape<D>,
+export function keeping(
+  { typeName }: DescMessage,
+  bytes: Uint8Array,
   { requestId, retention }: { readonly requestId: string; readonly retention?: Duration | undefined },
   limits: Limits,
 ): Pick<JobSpec, 'repeat' | 'retentionMs'> {
@@ -153,7 +153,7 @@ export function keeping<D extends DescMessage>(
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(requestId)) {
     throw badField('request_id', `must be a UUID, got ${JSON.stringify(requestId.slice(0, 60))}`);
   }
-  const digest = createHash('sha256').update(schema.typeName).update(toBinary(schema, request)).digest('hex');
+  const digest = createHash('sha256').update(typeName).update(bytes).digest('hex');
   return { repeat: { requestId: requestId.toLowerCase(), digest }, retentionMs };
 }
 

@@ -30,8 +30,12 @@ import { reading, readyModel, type ServiceContext } from './service-context.js';
 export function generationRoutes(context: ServiceContext): readonly Route[] {
   const { generate, decodeImage, cancelGeneration, countTokens } = GenerationService.method;
   return [
-    serverStreaming(generate, (request, call, writer) => runGenerate(context, request, call, writer)),
-    serverStreaming(decodeImage, (request, call, writer) => runDecodeImage(context, request, call, writer)),
+    serverStreaming(generate, (request, call, writer, bytes) =>
+      runGenerate(context, request, call, writer, bytes),
+    ),
+    serverStreaming(decodeImage, (request, call, writer, bytes) =>
+      runDecodeImage(context, request, call, writer, bytes),
+    ),
     unary(cancelGeneration, ({ generationId }, { caller }) => {
       context.jobs.peek(generationId, caller)?.cancel();
       return create(CancelGenerationResponseSchema);
@@ -45,6 +49,7 @@ async function runGenerate(
   request: GenerateRequest,
   call: Incoming,
   writer: ResponseWriter,
+  bytes: Uint8Array,
 ): Promise<void> {
   if (request.input.case === 'resume') return resume(context, request.input.value, call, writer, 'generate');
   const model = readyModel(context, request.model);
@@ -53,7 +58,7 @@ async function runGenerate(
   const job = context.jobs.beginOrJoin({
     id,
     owner: call.caller.name,
-    ...keeping(GenerateRequestSchema, request, request, context.limits),
+    ...keeping(GenerateRequestSchema, bytes, request, context.limits),
     events: { generationId: id, model, ...detailsOf(request) },
     encode: encodeGenerate,
     begin: (signal) => beginGenerate(request, plan, reading(context, model, call, signal)),
@@ -67,6 +72,7 @@ async function runDecodeImage(
   request: DecodeImageRequest,
   call: Incoming,
   writer: ResponseWriter,
+  bytes: Uint8Array,
 ): Promise<void> {
   if (request.source.case === 'resume') return resume(context, request.source.value, call, writer, 'decode');
   const model = readyModel(context, request.model);
@@ -75,7 +81,7 @@ async function runDecodeImage(
   const job = context.jobs.beginOrJoin({
     id,
     owner: call.caller.name,
-    ...keeping(DecodeImageRequestSchema, request, request, context.limits),
+    ...keeping(DecodeImageRequestSchema, bytes, request, context.limits),
     events: {
       generationId: id,
       model,

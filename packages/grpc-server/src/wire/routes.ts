@@ -64,16 +64,17 @@ export function clientStreaming<I extends DescMessage, O extends DescMessage>(
   return { name: method.localName, handle };
 }
 
-/** `run` writes encoded messages of the method's output. */
+/** `run` writes encoded messages of the method's output; it gets the request's bytes too. */
 export function serverStreaming<I extends DescMessage, O extends DescMessage>(
   method: DescMethodServerStreaming<I, O>,
-  run: (request: MessageShape<I>, call: Incoming, writer: ResponseWriter) => Promise<void>,
+  run: (request: MessageShape<I>, call: Incoming, writer: ResponseWriter, bytes: Uint8Array) => Promise<void>,
 ): Route {
   const handle = (call: ServerWritableStream<Buffer, Buffer>): void => {
     const { incoming, release } = openCall(call);
     const finish = async (): Promise<void> => {
       try {
-        await run(parse(method.input, call.request), incoming, new ResponseWriter(call));
+        const { request } = call;
+        await run(parse(method.input, request), incoming, new ResponseWriter(call), request);
         // What ended the call may have come while the last message went out.
         incoming.signal.throwIfAborted();
         call.end();

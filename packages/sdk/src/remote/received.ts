@@ -42,7 +42,7 @@ const mostPictureBytes = 3 * 4096 ** 2;
  */
 export class Received {
   readonly #content: (string | GeneratedImage)[] = [];
-  readonly #tokens: number[] = [];
+  #tokens: number[] = [];
   readonly #pictures = new Map<number, Picture>();
   #seed: number | bigint = 0;
   #score: number | undefined;
@@ -79,7 +79,7 @@ export class Received {
       case 'text':
         return this.#text(part.value.text);
       case 'tokens': {
-        this.#tokens.push(...part.value.tokens.map(({ id }) => id));
+        this.#tokens.push(...part.value.tokens.map(({ id }) => id)); // all there is of a stream that is cut
         if (!this.tellsTokens) return [];
         return part.value.tokens.map(({ id, logprob, alternatives }) => ({
           type: 'token',
@@ -175,8 +175,9 @@ export class Received {
     return picture;
   }
 
-  #finish({ reason, usage, score }: GenerationFinished): void {
+  #finish({ reason, usage, score, tokenIds }: GenerationFinished): void {
     this.#reason = reasons[reason];
+    if (tokenIds.length > 0) this.#tokens = tokenIds;
     this.#score = score;
     this.#usage = {
       promptTokens: usage?.inputTokenCount ?? 0,

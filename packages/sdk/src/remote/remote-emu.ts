@@ -316,7 +316,8 @@ export class RemoteEmu implements AsyncDisposable {
     outputModalities: readonly OutputModality[],
   ): GenerationStream {
     const service = GenerationService.method;
-    const { logprobs = false, topLogprobs = 0, tokens = logprobs } = options;
+    const { logprobs = false, topLogprobs = 0 } = options;
+    const tokens = logprobs || options.tokens === true;
     const requestId = randomUUID();
     const begin: RemoteCalls['begin'] = async (signal, seed) => {
       const request = create(GenerateRequestSchema, {
@@ -326,7 +327,7 @@ export class RemoteEmu implements AsyncDisposable {
         sampling: samplingToWire(options),
         image: pictureToWire(options),
         details: create(DetailOptionsSchema, {
-          tokens: outputModalities.includes(OutputModality.TEXT),
+          tokens,
           logprobs,
           topLogprobCount: topLogprobs,
           visualEmbeddings: outputModalities.includes(OutputModality.IMAGE),
@@ -344,7 +345,7 @@ export class RemoteEmu implements AsyncDisposable {
       return this.#transport.stream(service.generate, request, { signal });
     };
     const cancel: RemoteCalls['cancel'] = (generationId) => this.#cancel(generationId);
-    return this.#start({ begin, resume, cancel }, options, tokens || logprobs, undefined);
+    return this.#start({ begin, resume, cancel }, options, tokens, undefined);
   }
 
   #start(
