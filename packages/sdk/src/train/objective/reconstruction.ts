@@ -1,16 +1,9 @@
-import {
-  EmuError,
-  permute,
-  Philox,
-  reshape,
-  squaredError,
-  type Value,
-  type WeightSource,
-} from '@emu/program';
+import { EmuError, permute, reshape, squaredError, type Value, type WeightSource } from '@emu/program';
 
 import type { MultimodalConfig } from '../../models/config.js';
 import { project } from '../../nn/layers.js';
 import type { Parameters } from '../../nn/parameters.js';
+import { extraMatrix } from '../model/extra-weights.js';
 
 /*
  * Pixels from visual embeddings: the picture is cut into as many cells as it has embeddings, row by row, and one linear
@@ -70,9 +63,5 @@ export function reconstructionInitial(
   const { outputWidth } = config.causalTransformer;
   const values = 3 * cellsOf(config).side ** 2;
   if (name === `${headName}.bias`) return { kind: 'data', dtype: 'f32', data: new Float32Array(values) };
-  const random = new Philox(seed, headStream);
-  const data = new Float32Array(values * outputWidth).map(
-    () => 0.5 * outputWidth ** -0.5 * random.nextNormal(),
-  );
-  return { kind: 'data', dtype: 'f32', data };
+  return extraMatrix([values, outputWidth], outputWidth, seed, headStream);
 }

@@ -1,4 +1,4 @@
-import { EmuError, Philox, type WeightSource } from '@emu/program';
+import { EmuError, type WeightSource } from '@emu/program';
 import { z } from 'zod';
 
 import { relativeBuckets } from '../../models/causal-transformer.js';
@@ -7,6 +7,7 @@ import { Parameters } from '../../nn/parameters.js';
 import { textOf } from '../data/fixed-samples.js';
 import { batchLabel, mixedStream, type BatchMaker } from '../data/mixed-stream.js';
 import { dataOptions, recipeSources } from '../data/recipe-sources.js';
+import { extraMatrix } from '../model/extra-weights.js';
 import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
 import { writeTrainedModel } from '../model/write-trained-model.js';
@@ -184,13 +185,7 @@ function towerInitial(
   const index = tensors.findIndex((tensor) => tensor.name === name);
   const shape = tensors[index]?.shape;
   if (shape === undefined) return undefined;
-  const data = new Float32Array(shape.reduce((count, side) => count * side, 1));
-  if (name.endsWith('.bias')) return { kind: 'data', dtype: 'f32', data };
-  if (shape.length === 1) return { kind: 'data', dtype: 'f32', data: data.fill(1) };
-  const random = new Philox(seed, towerStream + index);
-  return {
-    kind: 'data',
-    dtype: 'f32',
-    data: data.map(() => 0.5 * config.width ** -0.5 * random.nextNormal()),
-  };
+  if (shape.length > 1) return extraMatrix(shape, config.width, seed, towerStream + index);
+  const value = name.endsWith('.bias') ? 0 : 1;
+  return { kind: 'data', dtype: 'f32', data: new Float32Array(shape[0] ?? 0).fill(value) };
 }
