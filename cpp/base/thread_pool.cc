@@ -6,8 +6,9 @@
 namespace emu {
 namespace {
 
-// Phases follow each other within microseconds, so a worker looks for the next one for that long, some tens of
-// microseconds, before it sleeps. Bounded, because the JavaScript thread and other processes need its core too.
+// Phases follow each other within microseconds, so a worker looks for the next one for that long, some tens
+// of microseconds, before it sleeps. Bounded, because the JavaScript thread and other processes need its core
+// too.
 constexpr int kSpins = 1000;
 
 // The number of a task that nobody may take.
