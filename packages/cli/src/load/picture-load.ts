@@ -32,7 +32,8 @@ export async function runPictureLoad(
     do {
       try {
         const seed = next++;
-        pictures += (await target.imagine(`${seed} red balls`, { steps, seed, signal }).images()).length;
+        const made = await target.imagine(`${seed} red balls`, { steps, seed, signal }).images();
+        pictures += made.length; // in a statement of its own: the sum is read after the wait, not before
       } catch {
         signal.throwIfAborted();
         errors += 1;
