@@ -52,7 +52,7 @@ Examples:
   emu train recipes/tiny/07-unified.yaml
   emu train recipes/tiny/07-unified.yaml max_steps=200 output_dir=runs/short
   emu train recipes/tiny/*.yaml
-  emu train recipes/emu-14b/01-unified.yaml --dry-run --hardware gpus=128,flops=312e12,memory=80GiB
+  emu train recipes/emu-14b/1-unified.yaml --dry-run --hardware gpus=128,flops=312e12,memory=80GiB
   emu train --json-schema > recipe.schema.json`;
 
 export function addTrain(program: Command, terminal: Terminal): void {

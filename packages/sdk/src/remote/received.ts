@@ -177,7 +177,7 @@ export class Received {
 
   #finish({ reason, usage, score, tokenIds }: GenerationFinished): void {
     this.#reason = reasons[reason];
-    if (tokenIds.length > 0) this.#tokens = tokenIds;
+    if (tokenIds.length > 0) this.#tokens = tokenIds; // none from a server older than the field
     this.#score = score;
     this.#usage = {
       promptTokens: usage?.inputTokenCount ?? 0,
