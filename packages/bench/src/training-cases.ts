@@ -106,7 +106,7 @@ function unetCase({ visualDecoder, causalTransformer }: EmuConfig, dtype: Comput
       sample: normals(latents, 1),
       timeFeatures: normals(batch * (unet.blockChannels[0] ?? 0), 2),
       condition: normals(batch * tokens * crossAttentionWidth, 3),
-      noise: normals(latents, 4),
+      target: normals(latents, 4),
     }),
     amount: { count: batch, unit: 'pictures/s' },
     peer: { kind: 'unet', dtype, sizes: { ...unet, batch, tokens } },

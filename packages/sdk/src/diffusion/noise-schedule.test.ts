@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
-import { addNoise, alphasCumprod } from './noise-schedule.js';
+import { addNoise, alphasCumprod, velocity } from './noise-schedule.js';
 import { parseSchedulerConfig } from './scheduler-config.js';
 
 const schedules = {
@@ -55,5 +55,27 @@ describe('addNoise', () => {
       '[addNoise] x0 has 2 elements, noise 3, for 1 timesteps',
     );
     expect(() => addNoise(alphas, values, values, [])).toThrow('for 0 timesteps');
+  });
+});
+
+describe('velocity', () => {
+  const alphas = Float32Array.of(0.75, 0.25);
+  const x0 = Float32Array.of(1, 2);
+  const noise = Float32Array.of(4, -3);
+
+  it('gives latents and noise back together with what they were mixed to', () => {
+    const timesteps = [0, 1];
+    const noisy = addNoise(alphas, x0, noise, timesteps);
+    const told = velocity(alphas, x0, noise, timesteps);
+    for (const row of timesteps) {
+      const [signalScale, noiseScale] = [Math.sqrt(alphas[row] ?? 0), Math.sqrt(1 - (alphas[row] ?? 0))];
+      const [mixed, v] = [noisy[row] ?? 0, told[row] ?? 0];
+      expect(signalScale * mixed - noiseScale * v).toBeCloseTo(x0[row] ?? 0, 5);
+      expect(noiseScale * mixed + signalScale * v).toBeCloseTo(noise[row] ?? 0, 5);
+    }
+  });
+
+  it('refuses timesteps outside the table', () => {
+    expect(() => velocity(alphas, x0, noise, [0, 2])).toThrow('[velocity] timestep 2 of row 1');
   });
 });

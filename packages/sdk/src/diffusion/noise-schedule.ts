@@ -65,10 +65,39 @@ export function addNoise(
   noise: Float32Array,
   timesteps: readonly number[],
 ): Float32Array {
+  return perRow('addNoise', alphas, x0, noise, timesteps, (signalScale, noiseScale, signal, noise) =>
+    f(f(signalScale * signal) + f(noiseScale * noise)),
+  );
+}
+
+/**
+ * What a U-Net of prediction type `v_prediction` is to tell of x0 with noise added: sqrt(alpha_bar_t) noise -
+ * sqrt(1 - alpha_bar_t) x0, per row (Salimans & Ho 2022, appendix D). Shapes and errors as those of `addNoise`.
+ */
+export function velocity(
+  alphas: Float32Array,
+  x0: Float32Array,
+  noise: Float32Array,
+  timesteps: readonly number[],
+): Float32Array {
+  return perRow('velocity', alphas, x0, noise, timesteps, (signalScale, noiseScale, signal, noise) =>
+    f(f(signalScale * noise) - f(noiseScale * signal)),
+  );
+}
+
+/** One number made of each element of x0 and of the noise, with the scales that the row's timestep gives to the two. */
+function perRow(
+  name: string,
+  alphas: Float32Array,
+  x0: Float32Array,
+  noise: Float32Array,
+  timesteps: readonly number[],
+  combine: (signalScale: number, noiseScale: number, signal: number, noise: number) => number,
+): Float32Array {
   if (x0.length !== noise.length || timesteps.length === 0 || x0.length % timesteps.length !== 0) {
     throw new EmuError(
       'TENSOR_SHAPE_MISMATCH',
-      `[addNoise] x0 has ${x0.length} elements, noise ${noise.length}, for ${timesteps.length} timesteps`,
+      `[${name}] x0 has ${x0.length} elements, noise ${noise.length}, for ${timesteps.length} timesteps`,
       { details: { x0: x0.length, noise: noise.length, timesteps: timesteps.length } },
     );
   }
@@ -79,14 +108,14 @@ export function addNoise(
     if (alpha === undefined) {
       throw new EmuError(
         'INVALID_OPTION',
-        `[addNoise] timestep ${timestep} of row ${row} is not an integer in 0..${alphas.length - 1}`,
+        `[${name}] timestep ${timestep} of row ${row} is not an integer in 0..${alphas.length - 1}`,
         { details: { timestep, row } },
       );
     }
     const signalScale = f(Math.sqrt(alpha));
     const noiseScale = f(Math.sqrt(f(1 - alpha)));
     for (let i = row * rowLength; i < (row + 1) * rowLength; i++) {
-      out[i] = f(signalScale * (x0[i] as number)) + f(noiseScale * (noise[i] as number));
+      out[i] = combine(signalScale, noiseScale, x0[i] as number, noise[i] as number);
     }
   });
   return out;

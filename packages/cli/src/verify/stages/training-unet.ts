@@ -25,7 +25,7 @@ export async function noiseGradients(context: StageContext, subject: Subject): P
   const shape = { batch, height, width, tokens: causalTransformer.queries };
   const inputs = {
     sample: noisy,
-    noise: noise.data,
+    target: noise.data,
     condition: await conditionOf(context, batch),
     timeFeatures: timestepProjection(timesteps, visualDecoder.unet.blockChannels[0] ?? 0, visualDecoder.unet),
   };

@@ -7,9 +7,10 @@ import { Parameters } from '../../nn/parameters.js';
 import { precisionOf, type ModelProgramOptions } from '../../nn/program-options.js';
 
 /**
- * The loss of the visual decoder: mean squared error of the predicted noise (Ho et al. 2020, simple loss).
+ * The loss of the visual decoder: mean squared error of the predicted noise (Ho et al. 2020, simple loss) or velocity.
  * Inputs: `sample` f32[B,4,h,w], latents with noise added; `timeFeatures` f32[B,C0] from `timestepProjection`;
- * `condition` f32[B,N,D]; `noise` f32[B,4,h,w], what was added. Output: `loss` f32[1].
+ * `condition` f32[B,N,D]; `target` f32[B,4,h,w], what is to be predicted: the noise that was added, or what `velocity`
+ * makes of it. Output: `loss` f32[1].
  */
 export function noiseProgram(
   config: UNetConfig,
@@ -25,9 +26,9 @@ export function noiseProgram(
     const condition = t.input('condition', [batch, tokens, config.crossAttentionWidth]);
     const channelsLast = permute(sample, [0, 2, 3, 1]);
     const predicted = predictNoise(model, channelsLast, timeFeatures, condition, config, () => undefined);
-    const noise = permute(t.input('noise', latents), [0, 2, 3, 1]);
+    const target = permute(t.input('target', latents), [0, 2, 3, 1]);
     const perPicture = [batch, config.outChannels * height * width];
-    const errors = squaredError(reshape(predicted, perPicture), reshape(noise, perPicture));
+    const errors = squaredError(reshape(predicted, perPicture), reshape(target, perPicture));
     t.output('loss', scale(sumTo(errors, [1]), { factor: 1 / batch }));
   });
 }

@@ -218,6 +218,7 @@ describe('the stages of training', { timeout: 240_000 }, () => {
       'sample_steps_count: 2',
       'beta_end: 0.02',
       'encoded_conditions: 0.5',
+      'prediction_type: v_prediction',
     ]);
     expectFalling(result);
     expect(result.samples).toEqual(['image']);
@@ -225,7 +226,12 @@ describe('the stages of training', { timeout: 240_000 }, () => {
     const scheduler = JSON.parse(
       await readFile(join(folder, 'unet', 'model', 'scheduler', 'scheduler_config.json'), 'utf8'),
     ) as object;
-    expect(scheduler).toMatchObject({ beta_start: 0.00085, beta_end: 0.02, beta_schedule: 'scaled_linear' });
+    expect(scheduler).toMatchObject({
+      beta_start: 0.00085,
+      beta_end: 0.02,
+      beta_schedule: 'scaled_linear',
+      prediction_type: 'v_prediction',
+    });
   });
 
   it('instruct: the adapter learns, goes onto the model, and merged into it answers alike', async () => {

@@ -2,7 +2,7 @@ import { EmuError, Philox } from '@emu/program';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 
-import { addNoise, alphasCumprod } from '../../diffusion/noise-schedule.js';
+import { addNoise, alphasCumprod, velocity } from '../../diffusion/noise-schedule.js';
 import { unitNormal } from '../../diffusion/noise.js';
 import { parseSchedulerConfig } from '../../diffusion/scheduler-config.js';
 import { encodePng } from '../../image/node.js';
@@ -51,6 +51,12 @@ const unetOptions = z.strictObject({
     .optional()
     .describe(
       'noise added at the last timestep; 0.012 in Stable Diffusion, where latents of few pixels keep their mean to the end',
+    ),
+  prediction_type: z
+    .enum(['epsilon', 'v_prediction'])
+    .optional()
+    .describe(
+      'what the U-Net predicts: the noise, as in Stable Diffusion, or the velocity, which weighs much noise more; as the model it starts from',
     ),
   repeat_samples: z
     .int()
@@ -138,6 +144,8 @@ interface Frozen {
   readonly encoder: FrozenProgram;
   readonly conditions: ConditionSource;
   readonly alphas: Float32Array;
+  /** What is to be predicted of latents and noise. */
+  readonly targetOf: typeof velocity;
 }
 
 async function openFrozen(
@@ -158,12 +166,20 @@ async function openFrozen(
     recipe.condition_cache_mb * 2 ** 20,
   );
   const scheduler = parseSchedulerConfig(trainedScheduler(source, recipe));
-  return { encoder, conditions, alphas: alphasCumprod(scheduler) };
+  const targetOf =
+    scheduler.prediction_type === 'v_prediction'
+      ? velocity
+      : (...[, , noise]: Parameters<typeof velocity>) => noise;
+  return { encoder, conditions, alphas: alphasCumprod(scheduler), targetOf };
 }
 
-/** The scheduler_config.json with the noise that the recipe asks for. */
-function trainedScheduler(source: ModelSource, { beta_end }: Pick<UNetRecipe, 'beta_end'>): object {
-  return { ...schedulerOf(source), ...(beta_end !== undefined && { beta_end }) };
+/** The scheduler_config.json with the noise and the prediction that the recipe asks for. */
+function trainedScheduler(source: ModelSource, { beta_end, prediction_type }: UNetRecipe): object {
+  return {
+    ...schedulerOf(source),
+    ...(beta_end !== undefined && { beta_end }),
+    ...(prediction_type !== undefined && { prediction_type }),
+  };
 }
 
 /** The sources as the recipe wants them: ever new samples, or whole batches of them over and over. */
@@ -183,7 +199,7 @@ interface Prepared {
   readonly conditions: readonly Float32Array[];
 }
 
-/** Latents with noise of a random timestep, their conditions, and the noise to be predicted. */
+/** Latents with noise of a random timestep, their conditions, and what is to be predicted. */
 function noiseMaker(
   recipe: UNetRecipe,
   { unet, vae }: VisualDecoderConfig,
@@ -194,7 +210,7 @@ function noiseMaker(
   const latentShape = [batch, vae.latentChannels, side, side];
   const kept = new PreparedBatches(recipe.repeat_samples === 0 ? 0 : recipe.condition_cache_mb * 2 ** 20);
   return async (reader, index) => {
-    const { alphas, conditions } = await frozen();
+    const { alphas, conditions, targetOf } = await frozen();
     const targets = await nextTargets(reader, batch);
     const names = targets.map(({ name }) => name);
     const {
@@ -217,7 +233,7 @@ function noiseMaker(
         sample: addNoise(alphas, latents, noise, timesteps),
         timeFeatures: timestepProjection(timesteps, atLevel(unet.blockChannels, 0, 'blockChannels'), unet),
         condition: joined(rolled.map((condition, row) => (isDropped[row] === true ? nothing : condition))),
-        noise,
+        target: targetOf(alphas, latents, noise, timesteps),
       },
       counts: { samples: batch, tokens: batch * side * side, images: batch },
       label: batchLabel(reader, names),
