@@ -1,6 +1,6 @@
 import { philoxBlock, type PhiloxKey } from '@emu/program';
 
-import { logSumExp, softmax } from './probabilities.js';
+import { logSumExp } from './probabilities.js';
 
 /** How a token is drawn. Filters work in this order: temperature, topK, topP. */
 export interface SamplingOptions {
@@ -39,28 +39,60 @@ export function filterScores(
 }
 
 function keepBest(scores: Float32Array, count: number): void {
-  const sorted = scores.slice().sort();
-  const threshold = sorted[sorted.length - count] ?? -Infinity;
+  const threshold = nthSmallest(scores.slice(), scores.length - count);
   for (let index = 0; index < scores.length; index++) {
     if ((scores[index] ?? -Infinity) < threshold) scores[index] = -Infinity;
   }
 }
 
+/** The value that stands at `place` when all are in rising order. Puts `values` into another order (Hoare 1961). */
+function nthSmallest(values: Float32Array, place: number): number {
+  const at = (index: number): number => values[index] as number;
+  let [left, right] = [0, values.length - 1];
+  while (left < right) {
+    const pivot = at((left + right) >>> 1);
+    let [low, high] = [left, right];
+    while (low <= high) {
+      while (at(low) < pivot) low++;
+      while (at(high) > pivot) high--;
+      if (low > high) break;
+      [values[low], values[high]] = [at(high), at(low)];
+      low++;
+      high--;
+    }
+    if (place <= high) right = high;
+    else if (place >= low) left = low;
+    else break;
+  }
+  return at(place);
+}
+
 /** Drops the worst tokens as long as their probabilities sum to at most 1 - topP. Of equals, higher ids go first. */
 function keepNucleus(scores: Float32Array, topP: number): void {
-  const sorted = scores.slice().sort();
-  const probabilities = softmax(sorted);
-  let dropped = 0;
+  const normalizer = logSumExp(scores);
+  // All tokens that are as unlikely as this sum to half of what may go, so only the others need an order.
+  const unlikely = normalizer + Math.log((1 - topP) / (2 * scores.length));
+  const likely = new Float32Array(scores.length);
+  let likelyCount = 0;
   let sum = 0;
+  for (let index = 0; index < scores.length; index++) {
+    const score = scores[index] as number;
+    if (score < unlikely) {
+      sum += Math.exp(score - normalizer);
+      scores[index] = -Infinity;
+    } else likely[likelyCount++] = score;
+  }
+  const sorted = likely.subarray(0, likelyCount).sort();
+  let dropped = 0;
   while (dropped < sorted.length - 1) {
-    sum += probabilities[dropped] ?? 0;
+    sum += Math.exp((sorted[dropped] as number) - normalizer);
     if (sum > 1 - topP) break;
     dropped += 1;
   }
   const threshold = sorted[dropped] ?? -Infinity;
-  let equalsToDrop = dropped - sorted.findIndex((score) => score === threshold);
+  let equalsToDrop = dropped - sorted.indexOf(threshold);
   for (let index = scores.length - 1; index >= 0; index--) {
-    const score = scores[index] ?? -Infinity;
+    const score = scores[index] as number;
     if (score < threshold) scores[index] = -Infinity;
     else if (score === threshold && equalsToDrop > 0) {
       scores[index] = -Infinity;
