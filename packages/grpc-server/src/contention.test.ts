@@ -83,7 +83,8 @@ describe('clients that want more than there is', { timeout: 60_000 }, () => {
       const single = new TestClient(server.address ?? '', { key: keys.single });
       const order: string[] = [];
       const run = async (client: TestClient, name: string): Promise<readonly GenerateResponse[]> => {
-        const events = await client.collect(generate, request(5));
+        // Long enough that the ends of two connections' calls are told in the order in which they were.
+        const events = await client.collect(generate, request(100));
         order.push(name);
         return events;
       };
