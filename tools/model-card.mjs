@@ -94,7 +94,7 @@ export function modelCard({ name, bytes, report, runs, textOnlyRuns = [], notes 
     `Printed by \`emu eval models/${name} --suite tiny --limit ${report.limit}\`; what each score is stands in ` +
       '[docs/cli.md](../../docs/cli.md#emu-eval).' +
       (report.compare === null
-        ? ' A model trained with the text loss alone was not measured beside it.'
+        ? ' No model trained with the text loss alone stands in this table.'
         : ' "text only" is the same model trained for the same steps without the loss on visual embeddings.'),
     reportMarkdown(report).trimEnd(),
     '## Missed targets',
