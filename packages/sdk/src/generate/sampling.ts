@@ -70,7 +70,7 @@ function nthSmallest(values: Float32Array, place: number): number {
 /** Drops the worst tokens as long as their probabilities sum to at most 1 - topP. Of equals, higher ids go first. */
 function keepNucleus(scores: Float32Array, topP: number): void {
   const normalizer = logSumExp(scores);
-  // All tokens that are as unlikely as this sum to half of what may go, so only the others need an order.
+  // Tokens less likely than this sum to at most half of what may go, however many: only the others need an order.
   const unlikely = normalizer + Math.log((1 - topP) / (2 * scores.length));
   const likely = new Float32Array(scores.length);
   let likelyCount = 0;

@@ -144,8 +144,8 @@ interface Frozen {
   readonly encoder: FrozenProgram;
   readonly conditions: ConditionSource;
   readonly alphas: Float32Array;
-  /** What is to be predicted of latents and noise. */
-  readonly targetOf: typeof velocity;
+  /** Whether the velocity is to be predicted, and not the noise. */
+  readonly isVelocity: boolean;
 }
 
 async function openFrozen(
@@ -166,11 +166,8 @@ async function openFrozen(
     recipe.condition_cache_mb * 2 ** 20,
   );
   const scheduler = parseSchedulerConfig(trainedScheduler(source, recipe));
-  const targetOf =
-    scheduler.prediction_type === 'v_prediction'
-      ? velocity
-      : (...[, , noise]: Parameters<typeof velocity>) => noise;
-  return { encoder, conditions, alphas: alphasCumprod(scheduler), targetOf };
+  const isVelocity = scheduler.prediction_type === 'v_prediction';
+  return { encoder, conditions, alphas: alphasCumprod(scheduler), isVelocity };
 }
 
 /** The scheduler_config.json with the noise and the prediction that the recipe asks for. */
@@ -210,7 +207,7 @@ function noiseMaker(
   const latentShape = [batch, vae.latentChannels, side, side];
   const kept = new PreparedBatches(recipe.repeat_samples === 0 ? 0 : recipe.condition_cache_mb * 2 ** 20);
   return async (reader, index) => {
-    const { alphas, conditions, targetOf } = await frozen();
+    const { alphas, conditions, isVelocity } = await frozen();
     const targets = await nextTargets(reader, batch);
     const names = targets.map(({ name }) => name);
     const {
@@ -233,7 +230,7 @@ function noiseMaker(
         sample: addNoise(alphas, latents, noise, timesteps),
         timeFeatures: timestepProjection(timesteps, atLevel(unet.blockChannels, 0, 'blockChannels'), unet),
         condition: joined(rolled.map((condition, row) => (isDropped[row] === true ? nothing : condition))),
-        target: targetOf(alphas, latents, noise, timesteps),
+        target: isVelocity ? velocity(alphas, latents, noise, timesteps) : noise,
       },
       counts: { samples: batch, tokens: batch * side * side, images: batch },
       label: batchLabel(reader, names),
