@@ -141,8 +141,8 @@ describe('drawn world', () => {
     }
   });
 
-  it('answers where an object lies and what lies beside it as the scene has it', () => {
-    const seen = { place: 0, shapeAt: 0, neighbor: 0 };
+  it('answers where an object lies, what lies beside it and what its texture is as the scene has it', () => {
+    const seen = { place: 0, shapeAt: 0, neighbor: 0, texture: 0 };
     for (let index = 0; index < 200; index++) {
       const { elements, meta } = drawSample({ ...recipe('question', 'train'), questions: 8 }, index);
       const objects = meta?.scenes?.[0]?.objects ?? [];
@@ -160,6 +160,15 @@ describe('drawn world', () => {
           expect([answer.includes('top'), answer.includes('bottom')]).toEqual([
             object.y < 0.36,
             object.y > 0.64,
+          ]);
+        }
+        const textured =
+          /^is the (\w+) solid, striped or dotted\?$|^what is the texture of the (\w+)\?$/.exec(question);
+        if (textured !== null) {
+          seen.texture++;
+          const shape = textured[1] ?? textured[2];
+          expect(objects.filter((each) => each.shape === shape).map(({ texture }) => texture)).toEqual([
+            answer,
           ]);
         }
         const spot = /^what shape is ((?:at|in) .+)\?$/.exec(question)?.[1];
@@ -188,7 +197,7 @@ describe('drawn world', () => {
         }
       }
     }
-    expect(Math.min(seen.place, seen.shapeAt, seen.neighbor)).toBeGreaterThan(30);
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(30);
   });
 
   it('asks what its tasks say', () => {

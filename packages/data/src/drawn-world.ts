@@ -32,7 +32,7 @@ export interface DrawnWorldOptions {
   readonly questions?: number;
   /**
    * What questions about a picture ask for, with the chance of each: `color`, `shape`, `count`, `relation`, `existence`,
-   * `place`, `shape-at`, `neighbor`. Default: the first of the five, those beside it of all.
+   * `place`, `shape-at`, `neighbor`, `texture`. Default: the first of the five, those beside it of all.
    */
   readonly tasks?: TaskWeights;
   /**

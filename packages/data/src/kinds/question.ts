@@ -14,8 +14,8 @@ import { picture, text, type Plan, type Planner } from './plan.js';
 function sceneFor(random: Random, task: QuestionTask | BesideTask): Scene {
   if (task === 'neighbor') return relatedScene(random);
   if (task === 'relation') return random.chance(0.8) ? relatedScene(random) : scatteredScene(random, 3);
-  // As many scenes of one, two and three objects, so that a count cannot be guessed.
-  if (task === 'count') {
+  // As many scenes of one, two and three objects: a count cannot be guessed, and textures are learned in company too.
+  if (task === 'count' || task === 'texture') {
     const count = 1 + random.integer(3);
     return count === 2 ? relatedScene(random) : scatteredScene(random, count);
   }

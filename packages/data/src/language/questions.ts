@@ -10,10 +10,10 @@ export type QuestionTask = (typeof questionTasks)[number];
 
 /**
  * What is asked about a picture beside another question, or alone where a recipe says so: where an object lies, which
- * shape lies somewhere, and what lies on a side of an object. All teach what questions of relation rest on; scores do not
- * measure them.
+ * shape lies somewhere, and what lies on a side of an object teach what questions of relation rest on; the texture of an
+ * object is one word of a caption in ten, too few to learn it soon. Scores of questions do not measure them.
  */
-export const besideTasks = ['place', 'shape-at', 'neighbor'] as const;
+export const besideTasks = ['place', 'shape-at', 'neighbor', 'texture'] as const;
 export type BesideTask = (typeof besideTasks)[number];
 
 /** A question about a picture with its one right answer. */
@@ -235,6 +235,23 @@ function askNeighbor(random: Random, scene: Scene): Question | null {
   };
 }
 
+function askTexture(random: Random, scene: Scene): Question | null {
+  const candidates = unique(scene, 'shape');
+  if (candidates.length === 0) return null;
+  const object = random.pick(candidates);
+  return {
+    task: 'texture',
+    question: random.pick([
+      `is the ${object.shape} solid, striped or dotted?`,
+      `what is the texture of the ${object.shape}?`,
+    ]),
+    answer: object.texture,
+    sentence: random.pick([`the ${object.shape} is ${object.texture}.`, `it is ${object.texture}.`]),
+    focus: [object],
+    mentions: [],
+  };
+}
+
 const askers: Readonly<Record<QuestionTask | BesideTask, (random: Random, scene: Scene) => Question | null>> =
   {
     color: askColor,
@@ -245,6 +262,7 @@ const askers: Readonly<Record<QuestionTask | BesideTask, (random: Random, scene:
     place: askPlace,
     'shape-at': askShapeAt,
     neighbor: askNeighbor,
+    texture: askTexture,
   };
 
 /** Asks about a scene, or returns null where the scene leaves nothing clear to ask. */

@@ -24,6 +24,7 @@ const tasks = [
   'place',
   'shape-at',
   'neighbor',
+  'texture',
 ] as const satisfies readonly (keyof TaskWeights)[];
 
 /** One source of samples in a recipe. */
