@@ -81,11 +81,20 @@ struct CallPlan {
   std::function<Status(void* const* inputs)> check;
 };
 
+// Where the outputs of an op lie.
+enum class Memory {
+  kOwn,
+  // Output 0 is the memory of input 0.
+  kOfInput,
+  // Output 0 has the type of input 0 and may take its memory, if nothing reads the input any more: the op
+  // writes an element after it has read what it needs of the row.
+  kLeftByInput,
+};
+
 struct OpImplementation {
   const char* name;
-  // Output 0 is the memory of input 0.
-  bool aliases_input;
   Status (*plan)(const CallTypes& call, CallPlan* plan);
+  Memory memory;
   // Inputs that are states which the op changes; the executor makes sure that they are, and all different.
   std::vector<int> updated_inputs;
 };

@@ -102,6 +102,7 @@ struct CallOptions {
   uint64_t order = 1;           // seed of the task order and of the threads that tasks land on
   std::vector<Layout> layouts;  // all plain when empty
   Isa isa = DetectIsa();
+  bool reuse_input = false;  // of an op that may: output 0 lies over a copy of input 0
 };
 
 struct CallResult {
@@ -146,7 +147,7 @@ inline CallResult RunCall(const std::string& op, const std::vector<const Tensor*
 
   std::vector<Tensor> outputs;
   for (const TensorType& type : output_types) outputs.emplace_back(type);
-  if (implementation->aliases_input) {
+  if (implementation->memory == Memory::kOfInput || options.reuse_input) {
     outputs[0] = *inputs[0];
     input_data[0] = outputs[0].bytes.data();
   }

@@ -76,7 +76,7 @@ Status Executable::PlanCalls() {
     CallPlan plan;
     EMU_RETURN_IF_ERROR(op->plan(types, &plan));
     EMU_RETURN_IF_ERROR(CheckUpdates(call, op->updated_inputs, states));
-    if (op->aliases_input) aliases_[call.outputs[0]] = Root(call.inputs[0]);
+    if (op->memory == Memory::kOfInput) aliases_[call.outputs[0]] = Root(call.inputs[0]);
     most_pointers = std::max(most_pointers, call.inputs.size() + call.outputs.size());
     plans_.push_back(std::move(plan));
   }
@@ -107,6 +107,27 @@ int Executable::Root(int value) const {
   return value;
 }
 
+std::vector<int> Executable::LastReads() const {
+  std::vector<int> last(program_.values.size(), -1);
+  for (size_t index = 0; index < program_.calls.size(); ++index) {
+    for (int input : program_.calls[index].inputs) {
+      if (input >= 0) last[Root(input)] = static_cast<int>(index);
+    }
+  }
+  return last;
+}
+
+int Executable::LeftInput(int index, const std::vector<int>& last_reads) const {
+  const ProgramCall& call = program_.calls[index];
+  if (FindOp(call.op)->memory != Memory::kLeftByInput) return -1;
+  const int root = Root(call.inputs[0]);
+  if (last_reads[root] != index) return -1;
+  for (size_t other = 1; other < call.inputs.size(); ++other) {
+    if (call.inputs[other] >= 0 && Root(call.inputs[other]) == root) return -1;
+  }
+  return root;
+}
+
 void Executable::PlanHomes() {
   homes_.resize(program_.values.size());
   for (size_t i = 0; i < program_.inputs.size(); ++i) {
@@ -125,8 +146,8 @@ void Executable::PlanHomes() {
     }
   }
   std::vector<Lifetime> lifetimes;
-  std::vector<int> owners;
   std::vector<int> place_of(program_.values.size(), -1);
+  const std::vector<int> last_reads = LastReads();
   int64_t shared = 0, thread = 0;
   for (size_t index = 0; index < program_.calls.size(); ++index) {
     const ProgramCall& call = program_.calls[index];
@@ -135,8 +156,12 @@ void Executable::PlanHomes() {
     for (int output : call.outputs) {
       const int root = Root(output);
       if (homes_[root].place != Place::kNone || place_of[root] >= 0) continue;
+      if (const int left = LeftInput(static_cast<int>(index), last_reads); left >= 0 && place_of[left] >= 0) {
+        place_of[root] = place_of[left];
+        lifetimes[place_of[root]].last_call = static_cast<int>(index);
+        continue;
+      }
       place_of[root] = static_cast<int>(lifetimes.size());
-      owners.push_back(root);
       lifetimes.push_back({program_.values[root].bytes(), static_cast<int>(index), static_cast<int>(index)});
     }
     for (int input : call.inputs) {
@@ -146,7 +171,9 @@ void Executable::PlanHomes() {
     }
   }
   const MemoryPlan plan = PlanMemory(lifetimes);
-  for (size_t i = 0; i < owners.size(); ++i) homes_[owners[i]] = {Place::kScratch, plan.offsets[i]};
+  for (size_t root = 0; root < place_of.size(); ++root) {
+    if (place_of[root] >= 0) homes_[root] = {Place::kScratch, plan.offsets[place_of[root]]};
+  }
   shared_scratch_offset_ = RoundUp(plan.bytes);
   thread_scratch_offset_ = shared_scratch_offset_ + RoundUp(shared);
   thread_scratch_stride_ = RoundUp(thread);

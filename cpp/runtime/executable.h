@@ -48,6 +48,10 @@ class Executable {
   Status CheckUpdates(const ProgramCall& call, const std::vector<int>& updated,
                       const std::vector<bool>& states) const;
   void PlanHomes();
+  // By root, the last call that reads it; -1 where none does.
+  std::vector<int> LastReads() const;
+  // The root whose memory output 0 of a call may take over, or -1.
+  int LeftInput(int index, const std::vector<int>& last_reads) const;
   void* Address(int value, const RunRequest& request, std::byte* scratch) const;
   Status RunCall(size_t index, const RunRequest& request, std::byte* scratch);
   Status CheckFinite(size_t index, void* const* outputs) const;

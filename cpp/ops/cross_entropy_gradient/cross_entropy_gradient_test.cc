@@ -31,6 +31,16 @@ EMU_TEST(AgreesWithPlainLoopsAndLeavesOutIgnoredTargets) {
   }
 }
 
+EMU_TEST(MayWriteOverTheLogits) {
+  for (int64_t width : {1, 17, 1025, 5000}) {
+    test::Random random(width);
+    const auto x = test::RandomValues({3, width}, random), dy = test::RandomValues({3}, random);
+    const int32_t targets[] = {static_cast<int32_t>(width / 2), -100, 0};
+    const auto target = test::Indices({3}, {targets, targets + 3});
+    EXPECT_TRUE(Run(x, target, dy).outputs[0] == Run(x, target, dy, {.reuse_input = true}).outputs[0]);
+  }
+}
+
 EMU_TEST(ARowAloneIsBitEqualToTheSameRowAmongOthers) {
   test::Random random(5);
   const auto x = test::RandomValues({40, 1999}, random), dy = test::RandomValues({40}, random);

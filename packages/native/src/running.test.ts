@@ -10,10 +10,13 @@ import {
   ReferenceBackend,
   reshape,
   rmsNorm,
+  scale,
+  sumTo,
   trace,
   type Backend,
   type Session,
   type TensorData,
+  type Value,
 } from '@emu/program';
 import { afterEach, describe, expect, it } from 'vitest';
 
@@ -245,5 +248,45 @@ describe('compiling', () => {
     const best = Math.min(...times);
     console.log(`a program of ${program.calls.length} calls compiles in ${best.toFixed(2)} ms`);
     expect(best).toBeLessThan(100);
+  });
+});
+
+describe('a value that nobody reads any more', () => {
+  const [rows, width] = [40, 500];
+  const logitBytes = 4 * rows * width;
+  const inputs = {
+    x: Float32Array.from({ length: rows * width }, (_, i) => Math.sin(i * i)),
+    target: Int32Array.from({ length: rows }, (_, row) => (row % 7 === 0 ? -100 : row)),
+    dy: Float32Array.from({ length: rows }, (_, row) => 0.1 * row),
+  };
+
+  /** Gradients of logits that are read once more behind them, or not. */
+  function gradients(isReadLater: boolean): ReturnType<typeof trace> {
+    return trace('gradients', (t) => {
+      const [x, dy] = [t.input('x', [rows, width]), t.input('dy', [rows])];
+      const target = t.input('target', [rows], 'i32');
+      const logits = scale(x, { factor: 3 });
+      const towards = t.call('crossEntropyGradient', [logits, target, dy], {})[0] as Value;
+      t.output('sums', sumTo(towards, [width]));
+      t.output('later', sumTo(isReadLater ? logits : dy, [1]));
+    });
+  }
+
+  it('leaves its memory to a result that may lie there', async () => {
+    const scratch = await Promise.all(
+      [false, true].map(async (isReadLater) => {
+        const program = gradients(isReadLater);
+        const [ours, reference] = [open(), open(1, new ReferenceBackend())].map((each) =>
+          each.compile(program),
+        ) as [ReturnType<Session['compile']>, ReturnType<Session['compile']>];
+        const [result, expected] = [await ours.run(inputs), await reference.run(inputs)];
+        for (const name of ['sums', 'later']) {
+          for (const [at, value] of (expected[name] as Float32Array).entries())
+            expect(Math.abs(Number(result[name]?.[at]) - value)).toBeLessThan(1e-3);
+        }
+        return ours.scratchBytes;
+      }),
+    );
+    expect((scratch[1] ?? 0) - (scratch[0] ?? 0)).toBe(logitBytes);
   });
 });

@@ -49,6 +49,12 @@ export interface OpDefinition {
   reference(inputs: InputTensors, attributes: Attributes, outputs: readonly Tensor[]): void;
   readonly gradient: GradientRule;
   /**
+   * The backward pass computes the output again where it needs it, so that a run does not hold it until then: little
+   * work beside a product, from inputs that are there anyway. `always`: the gradient rule reads the inputs itself;
+   * `from-declared`: only if they are states, weights or inputs of the program.
+   */
+  readonly recomputed?: 'always' | 'from-declared';
+  /**
    * The same outputs from simpler calls, or null if this call is simple already. A fused call whose gradient needs a
    * value that it does not hand out (what an activation is applied to) is replaced by this form before it is
    * differentiated; the rule sees only calls for which it is null.

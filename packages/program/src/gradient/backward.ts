@@ -42,6 +42,8 @@ class Backward {
   readonly #crossing: ReadonlySet<ValueId>;
   /** What the calls of the block that is being differentiated have made anew. */
   readonly #again = new Map<ValueId, Value>();
+  /** Makes anew what is computed again rather than held; see `OpDefinition.recomputed`. */
+  readonly #remakers: ReadonlyMap<ValueId, () => Value>;
   #replayed: Block | undefined;
 
   constructor(
@@ -54,6 +56,7 @@ class Backward {
     this.#changedState = changedStateReader(program);
     this.#blocks = options.recompute ? outermostBlocks(program) : new Map();
     this.#crossing = options.recompute ? crossingValues(program, this.#blocks) : new Set();
+    this.#remakers = this.#findRemakers();
   }
 
   run(): void {
@@ -112,7 +115,29 @@ class Backward {
   }
 
   #value(id: ValueId): Value {
-    return this.#again.get(id) ?? this.#firstValue(id);
+    return this.#again.get(id) ?? this.#remakers.get(id)?.() ?? this.#firstValue(id);
+  }
+
+  /** A value is made anew once, where the backward pass first reads it. Calls of blocks are repeated with their block. */
+  #findRemakers(): ReadonlyMap<ValueId, () => Value> {
+    const { inputs, weights, states } = this.program;
+    const declared = new Set<ValueId | null>([...inputs, ...weights, ...states].map(({ value }) => value));
+    const remakers = new Map<ValueId, () => Value>();
+    for (const [index, call] of this.program.calls.entries()) {
+      const { recomputed } = definitionOf(call.op);
+      const [id] = call.outputs;
+      if (recomputed === undefined || id === undefined || this.#blocks.has(index)) continue;
+      if (recomputed === 'from-declared' && !call.inputs.every((input) => declared.has(input))) continue;
+      if (this.#changedState(call) !== null) continue;
+      let value: Value | undefined;
+      remakers.set(id, () => (value ??= this.#repeat(call)[0] as Value));
+    }
+    return remakers;
+  }
+
+  #repeat(call: Call): readonly Value[] {
+    const inputs = call.inputs.map((id) => (id === null ? null : this.#value(id)));
+    return this.tracer.call(call.op, inputs, call.attributes);
   }
 
   /** A value of the forward pass, from its number. */
@@ -130,8 +155,7 @@ class Backward {
     for (const call of this.program.calls.slice(block.begin, block.end)) {
       const changed = this.#changedState(call);
       if (changed !== null) refuseChangedState(this.program, call, changed);
-      const inputs = call.inputs.map((id) => (id === null ? null : this.#value(id)));
-      const outputs = this.tracer.call(call.op, inputs, call.attributes);
+      const outputs = this.#repeat(call);
       call.outputs.forEach((id, index) => {
         const value = outputs[index];
         if (value !== undefined && !this.#crossing.has(id)) this.#again.set(id, value);

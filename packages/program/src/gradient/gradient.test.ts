@@ -4,6 +4,7 @@ import {
   add,
   attention,
   cachedAttention,
+  cast,
   embedding,
   gradient,
   linear,
@@ -234,11 +235,34 @@ describe('recomputation', () => {
     );
     const inputs = { x: floats(...pattern(24)) };
     expect(await run(again, inputs, weights)).toEqual(await run(kept, inputs, weights));
-    const gelus = (program: Program): number => program.calls.filter(({ op }) => op === 'activation').length;
-    expect([gelus(kept), gelus(again)]).toEqual([3, 6]);
+    const linears = ({ calls }: Program): number => calls.filter(({ op }) => op === 'linear').length;
+    expect([linears(kept), linears(again)]).toEqual([6, 9]);
     // Wide values are read last before the backward pass of their block has begun to compute its own.
-    expect(wideValuesAcrossTheMiddle(kept)).toBe(6);
+    expect(wideValuesAcrossTheMiddle(kept)).toBe(3);
     expect(wideValuesAcrossTheMiddle(again)).toBe(0);
+  });
+
+  it('holds no value that costs little to compute again, with blocks or without', () => {
+    const counts = [false, true].map((recompute) => {
+      const { calls } = gradient(layered, { loss: 'loss', of, into: 'outputs', recompute });
+      return ['activation', 'rmsNorm'].map((name) => calls.filter(({ op }) => op === name).length);
+    });
+    expect(counts).toEqual([
+      [6, 6],
+      [6, 6],
+    ]);
+  });
+
+  it('casts a declared value again, and holds a cast of anything else', () => {
+    const rounded = trace('rounded', (t) => {
+      const x = t.input('x', [4, 4]);
+      const y = linear(x, cast(t.weight('w', [4, 4]), 'bf16'));
+      t.output('loss', sumTo(linear(y, cast(cast(linear(y, t.weight('v', [4, 4])), 'bf16'), 'f32')), [1]));
+    });
+    const casts = ({ calls }: Program): number => calls.filter(({ op }) => op === 'cast').length;
+    expect(casts(rounded)).toBe(3);
+    // That of w once more, for the gradient of x.
+    expect(casts(gradient(rounded, { loss: 'loss', of: ['x', 'w'], into: 'outputs' }))).toBe(4);
   });
 
   /** Values [3,16] that are made before the loss and read after it. */

@@ -13,6 +13,7 @@ export function activation(x: Value, kind: ActivationKind): Value {
 
 export const activationOp: OpDefinition = {
   name: 'activation',
+  recomputed: 'always',
   infer(inputs, attributes) {
     activationFunction('activation', attributes);
     return [{ shape: onlyFloatInput('activation', inputs).shape, dtype: 'f32' }];

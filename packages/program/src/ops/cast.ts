@@ -23,6 +23,7 @@ function dtypeAttribute(attributes: Attributes): FloatDType {
 
 export const castOp: OpDefinition = {
   name: 'cast',
+  recomputed: 'from-declared',
   infer(inputs, attributes) {
     const dtype = dtypeAttribute(attributes);
     const [x] = inputs;

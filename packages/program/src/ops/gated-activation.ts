@@ -19,6 +19,7 @@ const bind = inputSignature<'F'>('gatedActivation', 'gate f32[...,F]', 'up f32[.
 
 export const gatedActivationOp: OpDefinition = {
   name: 'gatedActivation',
+  recomputed: 'always',
   infer(inputs, attributes) {
     activationFunction('gatedActivation', attributes);
     const { F, rest } = bind(inputs);

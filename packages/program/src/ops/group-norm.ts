@@ -22,6 +22,7 @@ const bind = inputSignature<'B' | 'C'>('groupNorm', 'x f32[B,...,C]', 'weight f3
 
 export const groupNormOp: OpDefinition = {
   name: 'groupNorm',
+  recomputed: 'always',
   infer(inputs, attributes) {
     activationFunction('groupNorm', attributes);
     epsilonAttribute('groupNorm', attributes);

@@ -19,6 +19,7 @@ const bind = inputSignature<'D'>('layerNorm', 'x f32[...,D]', 'weight f32[D]', '
 
 export const layerNormOp: OpDefinition = {
   name: 'layerNorm',
+  recomputed: 'always',
   infer(inputs, attributes) {
     epsilonAttribute('layerNorm', attributes);
     const { D, rest } = bind(inputs);

@@ -18,6 +18,7 @@ const bind = inputSignature<'D'>('rmsNorm', 'x f32[...,D]', 'weight f32[D]');
 
 export const rmsNormOp: OpDefinition = {
   name: 'rmsNorm',
+  recomputed: 'always',
   infer(inputs, attributes) {
     epsilonAttribute('rmsNorm', attributes);
     const { D, rest } = bind(inputs);
