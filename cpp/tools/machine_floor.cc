@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/isa.h"
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(__AMX_BF16__)
 #include <immintrin.h>
 #endif
 
@@ -85,7 +86,7 @@ void DotBf16() {
   sink = total;
 }
 
-double Bf16Gigaflops(int threads) {
+double VectorBf16Gigaflops(int threads) {
   double best = 0;
   for (int burst = 0; burst < kBursts; ++burst) {
     const double seconds = Parallel(threads, [](int) { DotBf16(); });
@@ -95,8 +96,71 @@ double Bf16Gigaflops(int threads) {
 }
 #else
 // Without the instruction a bf16 product costs what an f32 product costs.
-double Bf16Gigaflops(int threads) { return F32Gigaflops(threads); }
+double VectorBf16Gigaflops(int threads) { return F32Gigaflops(threads); }
 #endif
+
+#if defined(__AMX_BF16__)
+constexpr int kTileSide = 16;
+constexpr int64_t kFlopsPerTileProduct = 2 * kTileSide * kTileSide * 32;
+constexpr int kTileAccumulators = 6;
+constexpr int64_t kTileRounds = 100'000;
+
+void DotTiles() {
+  // The layout that LDTILECFG reads.
+  struct alignas(64) {
+    uint8_t palette = 1;
+    uint8_t start_row = 0;
+    uint8_t reserved[14] = {};
+    uint16_t row_bytes[16] = {};
+    uint8_t rows[16] = {};
+  } config;
+  for (int tile = 0; tile < kTileAccumulators + 2; ++tile) {
+    config.row_bytes[tile] = 64;
+    config.rows[tile] = kTileSide;
+  }
+  _tile_loadconfig(&config);
+  alignas(64) float sums[kTileSide * kTileSide];
+  // Tile intrinsics take literal numbers.
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_zero(4);
+  _tile_zero(5);
+  _tile_zero(6);
+  _tile_zero(7);
+  for (int64_t round = 0; round < kTileRounds; ++round) {
+    _tile_dpbf16ps(0, 6, 7);
+    _tile_dpbf16ps(1, 6, 7);
+    _tile_dpbf16ps(2, 6, 7);
+    _tile_dpbf16ps(3, 6, 7);
+    _tile_dpbf16ps(4, 6, 7);
+    _tile_dpbf16ps(5, 6, 7);
+  }
+  _tile_stored(0, sums, 64);
+  sink = sums[0];
+  _tile_release();
+}
+
+double TileBf16Gigaflops(int threads) {
+  if (!emu::IsaAvailable(emu::Isa::kAmx)) return 0;
+  double best = 0;
+  for (int burst = 0; burst < kBursts; ++burst) {
+    const double seconds = Parallel(threads, [](int) { DotTiles(); });
+    const double flops =
+        static_cast<double>(kFlopsPerTileProduct) * kTileAccumulators * kTileRounds * threads;
+    best = std::max(best, flops / seconds / 1e9);
+  }
+  return best;
+}
+#else
+double TileBf16Gigaflops(int) { return 0; }
+#endif
+
+// Vectors or tiles, whichever multiply faster here.
+double Bf16Gigaflops(int threads) {
+  return std::max(VectorBf16Gigaflops(threads), TileBf16Gigaflops(threads));
+}
 
 double GigabytesPerSecond(int threads) {
   const int64_t bytes = int64_t{512} << 20;

@@ -10,6 +10,8 @@ type ComputeDtype = 'f32' | 'bf16';
 export interface TrainingCase {
   readonly name: string;
   readonly dtype: ComputeDtype;
+  /** Only borders of layers are held until the backward pass, which runs each layer once more. PyTorch holds all. */
+  readonly recompute: boolean;
   /** Forward program with output `loss`. */
   readonly program: Program;
   readonly inputs: () => Readonly<Record<string, TensorData>>;
@@ -28,15 +30,20 @@ const llamaSizes = [
 
 const headWidth = 64;
 
-/** LLaMA steps of two sizes, and the steps of emu-tiny's VAE and U-Net at the batches of its recipes. */
+/** LLaMA steps of two sizes, the larger also with its layers computed again, and the steps of emu-tiny's VAE and U-Net at the batches of its recipes. */
 export async function trainingCases(): Promise<readonly TrainingCase[]> {
   const path = new URL('../../../models/emu-tiny.json', import.meta.url);
   const config = JSON.parse(await readFile(path, 'utf8')) as EmuConfig;
   return (['f32', 'bf16'] as const).flatMap((dtype) => [
     ...llamaSizes.map((sizes) => llamaCase(config, sizes, dtype)),
+    recomputed(llamaCase(config, llamaSizes[1], dtype)),
     vaeCase(config, dtype),
     unetCase(config, dtype),
   ]);
+}
+
+function recomputed(held: TrainingCase): TrainingCase {
+  return { ...held, name: `${held.name} recomputed`, recompute: true };
 }
 
 function llamaCase(
@@ -51,6 +58,7 @@ function llamaCase(
   return {
     name: `LLaMA step ${label} ${dtype} ${rows}x${length}`,
     dtype,
+    recompute: false,
     program: unifiedProgram({ ...config, llama }, shape, { precision: { matrices: dtype } }),
     inputs: () => ({
       ids: wholeNumbers(places, llama.vocabulary, 1),
@@ -74,6 +82,7 @@ function vaeCase({ visualDecoder }: EmuConfig, dtype: ComputeDtype): TrainingCas
   return {
     name: `VAE step emu-tiny ${dtype} ${batch}x${side}x${side}`,
     dtype,
+    recompute: false,
     program: autoencoderProgram(
       vae,
       { batch, height: side, width: side },
@@ -97,6 +106,7 @@ function unetCase({ visualDecoder, causalTransformer }: EmuConfig, dtype: Comput
   return {
     name: `U-Net step emu-tiny ${dtype} ${batch}x${side}x${side}`,
     dtype,
+    recompute: false,
     program: noiseProgram(
       unet,
       { batch, height: side, width: side, tokens },

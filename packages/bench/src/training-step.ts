@@ -16,7 +16,7 @@ const learningRate = 1e-4;
 
 /** The step of a case in a session of the trainer itself. */
 export async function prepareStep(
-  { name, program, inputs }: TrainingCase,
+  { name, program, inputs, recompute }: TrainingCase,
   backend: Backend,
   threads?: number,
 ): Promise<PreparedStep> {
@@ -27,7 +27,7 @@ export async function prepareStep(
     parameters,
   );
   const session = TrainingSession.open(backend, model, settings, {
-    recompute: false,
+    recompute,
     averageDecay: 0,
     ...(threads !== undefined && { threads }),
   });

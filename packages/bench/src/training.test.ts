@@ -15,6 +15,7 @@ const floor = { f32GigaflopsPerSecond: 100, bf16GigaflopsPerSecond: 200, gigabyt
 const tinyCase: TrainingCase = {
   name: 'tiny',
   dtype: 'f32',
+  recompute: false,
   program: trace('tiny', (t) => {
     const y = linear(t.input('x', [2, 3]), t.weight('w', [4, 3]));
     t.output('loss', sumTo(multiply(y, y), [1]));
