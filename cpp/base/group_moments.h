@@ -43,15 +43,31 @@ inline void SumCentredChannels(const float* x, int64_t places, int64_t stride, c
   }
 }
 
+// The same of the `count` < kLanes channels behind the last whole vector.
+inline void SumLastChannels(const float* x, int64_t places, int64_t stride, int64_t count, float* sums) {
+  F32 total = {};
+  for (int64_t place = 0; place < places; ++place) total += LoadFirst(x + place * stride, count);
+  StoreFirst(sums, total, count);
+}
+
+inline void SumLastCentredChannels(const float* x, int64_t places, int64_t stride, int64_t count,
+                                   const float* centre, float* sums, float* squares) {
+  const F32 middle = LoadFirst(centre, count);
+  F32 total = {}, total_squares = {};
+  for (int64_t place = 0; place < places; ++place) {
+    const F32 value = LoadFirst(x + place * stride, count) - middle;
+    total += value;
+    total_squares += value * value;
+  }
+  StoreFirst(sums, total, count);
+  StoreFirst(squares, total_squares, count);
+}
+
 [[maybe_unused]] inline void SumAllChannels(const float* x, int64_t places, int64_t channels, float* sums) {
   int64_t c = 0;
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) SumChannels<4>(x + c, places, channels, sums + c);
   for (; c + kLanes <= channels; c += kLanes) SumChannels<1>(x + c, places, channels, sums + c);
-  for (; c < channels; ++c) {
-    float total = 0;
-    for (int64_t place = 0; place < places; ++place) total += x[place * channels + c];
-    sums[c] = total;
-  }
+  if (c < channels) SumLastChannels(x + c, places, channels, channels - c, sums + c);
 }
 
 [[maybe_unused]] inline void SumAllCentredChannels(const float* x, int64_t places, int64_t channels,
@@ -63,15 +79,8 @@ inline void SumCentredChannels(const float* x, int64_t places, int64_t stride, c
   for (; c + kLanes <= channels; c += kLanes) {
     SumCentredChannels<1>(x + c, places, channels, centre + c, sums + c, squares + c);
   }
-  for (; c < channels; ++c) {
-    float total = 0, total_squares = 0;
-    for (int64_t place = 0; place < places; ++place) {
-      const float value = x[place * channels + c] - centre[c];
-      total += value;
-      total_squares += value * value;
-    }
-    sums[c] = total;
-    squares[c] = total_squares;
+  if (c < channels) {
+    SumLastCentredChannels(x + c, places, channels, channels - c, centre + c, sums + c, squares + c);
   }
 }
 
