@@ -48,6 +48,8 @@ inline std::vector<ConvolutionGeometry> ConvolutionGeometries() {
       {2, 5, 6, 7, 10, 3, 3, 1, {1, 1, 1, 1}},       // the usual block
       {1, 9, 8, 70, 49, 3, 3, 1, {1, 1, 1, 1}},      // sums longer than one block of k
       {2, 17, 16, 33, 20, 3, 3, 1, {1, 1, 1, 1}},    // more pixels than one block
+      {2, 5, 35, 9, 13, 3, 3, 1, {1, 1, 1, 1}},      // long rows
+      {1, 6, 70, 40, 45, 3, 3, 2, {0, 1, 0, 1}},     // long rows, every other pixel of which begins a patch
       {2, 8, 8, 24, 33, 3, 3, 2, {1, 1, 1, 1}},      // a U-Net downsampler
       {1, 8, 7, 16, 16, 3, 3, 2, {0, 1, 0, 1}},      // a VAE downsampler pads at the end only
       {3, 4, 5, 20, 70, 1, 1, 1, {0, 0, 0, 0}},      // pointwise

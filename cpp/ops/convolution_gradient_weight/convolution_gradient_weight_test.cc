@@ -36,14 +36,17 @@ EMU_TEST(AgreesWithPlainLoops) {
 }
 
 EMU_TEST(ThreadsNeverChangeABit) {
-  for (const char* precision : {"f32", "bf16"}) {
-    const ConvolutionGeometry g = {3, 14, 13, 50, 210, 3, 3, 1, {1, 1, 1, 1}};
+  const ConvolutionGeometry many_outputs = {3, 14, 13, 50, 210, 3, 3, 1, {1, 1, 1, 1}};
+  const ConvolutionGeometry long_rows = {3, 14, 37, 20, 27, 3, 3, 1, {1, 1, 1, 1}};
+  for (const ConvolutionGeometry& g : {many_outputs, long_rows}) {
     const Tensor x = test::RandomTensor(g.picture(), 1), dy = test::RandomTensor(g.result(), 2);
-    const Tensor expected = Run(g, x, dy, precision).outputs[0];
-    for (int threads : {1, 3, 16}) {
-      test::CallOptions options;
-      options.threads = threads;
-      EXPECT_TRUE(Run(g, x, dy, precision, options).outputs[0] == expected);
+    for (const char* precision : {"f32", "bf16"}) {
+      const Tensor expected = Run(g, x, dy, precision).outputs[0];
+      for (int threads : {1, 3, 16}) {
+        test::CallOptions options;
+        options.threads = threads;
+        EXPECT_TRUE(Run(g, x, dy, precision, options).outputs[0] == expected);
+      }
     }
   }
 }
