@@ -44,14 +44,16 @@ const turns = (...seconds: number[]): object[] =>
   seconds.map((each) => ({ seconds: each, processorSeconds: 2 * each, bytes: 1000 * seconds.length }));
 
 describe('cases', () => {
-  test('LLaMA at two sizes, VAE and U-Net, each in f32 and bf16', () => {
+  test('LLaMA at two sizes, the larger also recomputed, VAE and U-Net, each in f32 and bf16', () => {
     expect(cases.map(({ name }) => name).filter((name) => name.includes('f32'))).toEqual([
       'LLaMA step 17M f32 8x256',
       'LLaMA step 134M f32 2x512',
+      'LLaMA step 134M f32 2x512 recomputed',
       'VAE step emu-tiny f32 16x64x64',
       'U-Net step emu-tiny f32 32x16x16',
     ]);
-    expect(cases.filter(({ dtype }) => dtype === 'bf16')).toHaveLength(4);
+    expect(cases.filter(({ dtype }) => dtype === 'bf16')).toHaveLength(5);
+    expect(cases.filter(({ recompute }) => recompute)).toHaveLength(2);
   });
 
   // What peers/torch_training.py counts in its models.
