@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/group_shape.h"
-#include "base/simd.h"
+#include "base/row_vectors.h"
 
 namespace emu::EMU_ISA {
 namespace {
@@ -43,31 +43,32 @@ inline void SumCentredChannels(const float* x, int64_t places, int64_t stride, c
   }
 }
 
-// The same of the `count` < kLanes channels behind the last whole vector.
-inline void SumLastChannels(const float* x, int64_t places, int64_t stride, int64_t count, float* sums) {
+// The same of the `count` <= kLanes channels that begin at x.
+inline void SumVector(const float* x, int64_t places, int64_t stride, int64_t count, float* sums) {
   F32 total = {};
-  for (int64_t place = 0; place < places; ++place) total += LoadFirst(x + place * stride, count);
-  StoreFirst(sums, total, count);
+  for (int64_t place = 0; place < places; ++place) total += LoadUpTo(x + place * stride, count);
+  StoreUpTo(sums, total, count);
 }
 
-inline void SumLastCentredChannels(const float* x, int64_t places, int64_t stride, int64_t count,
-                                   const float* centre, float* sums, float* squares) {
-  const F32 middle = LoadFirst(centre, count);
+inline void SumCentredVector(const float* x, int64_t places, int64_t stride, int64_t count,
+                             const float* centre, float* sums, float* squares) {
+  const F32 middle = LoadUpTo(centre, count);
   F32 total = {}, total_squares = {};
   for (int64_t place = 0; place < places; ++place) {
-    const F32 value = LoadFirst(x + place * stride, count) - middle;
+    const F32 value = LoadUpTo(x + place * stride, count) - middle;
     total += value;
     total_squares += value * value;
   }
-  StoreFirst(sums, total, count);
-  StoreFirst(squares, total_squares, count);
+  StoreUpTo(sums, total, count);
+  StoreUpTo(squares, total_squares, count);
 }
 
 [[maybe_unused]] inline void SumAllChannels(const float* x, int64_t places, int64_t channels, float* sums) {
   int64_t c = 0;
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) SumChannels<4>(x + c, places, channels, sums + c);
-  for (; c + kLanes <= channels; c += kLanes) SumChannels<1>(x + c, places, channels, sums + c);
-  if (c < channels) SumLastChannels(x + c, places, channels, channels - c, sums + c);
+  ForEachVector(channels - c, [&](int64_t d, int64_t count) {
+    SumVector(x + c + d, places, channels, count, sums + c + d);
+  });
 }
 
 [[maybe_unused]] inline void SumAllCentredChannels(const float* x, int64_t places, int64_t channels,
@@ -76,12 +77,10 @@ inline void SumLastCentredChannels(const float* x, int64_t places, int64_t strid
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) {
     SumCentredChannels<4>(x + c, places, channels, centre + c, sums + c, squares + c);
   }
-  for (; c + kLanes <= channels; c += kLanes) {
-    SumCentredChannels<1>(x + c, places, channels, centre + c, sums + c, squares + c);
-  }
-  if (c < channels) {
-    SumLastCentredChannels(x + c, places, channels, channels - c, centre + c, sums + c, squares + c);
-  }
+  ForEachVector(channels - c, [&](int64_t d, int64_t count) {
+    const int64_t at = c + d;
+    SumCentredVector(x + at, places, channels, count, centre + at, sums + at, squares + at);
+  });
 }
 
 [[maybe_unused]] inline float SumGroup(const float* channels, int64_t width) {

@@ -40,13 +40,18 @@ void ChannelsFirst(const ConvolutionShape& shape, const float* from, float* to) 
   }
 }
 
+// Blocks of output rows, each with sums of its own: more would keep more threads busy, and take more memory.
 constexpr int64_t kMostBlocks = 32;
+// What such sums may be, so that they stay in the cache of a core: 64 outputs of 3x3 kernels over 64
+// channels.
+constexpr int64_t kMostSums = 64 * 9 * 64;
 
 // Whether reading windows beats packing patches, by measurement on AVX-512 and AMX. Sums are read and written
 // once per row of the picture, so rows must be long; bf16 multiplies packed patches so fast that little is to
 // be gained.
 bool ReadsWindows(const ConvolutionShape& shape, bool rounds) {
   if (shape.kernel_height * shape.kernel_width == 1) return false;
+  if (shape.outputs * shape.patch() > kMostSums) return false;
   const bool is_thin = shape.outputs * shape.channels <= 600, has_long_rows = shape.out_width >= 32;
   return rounds ? is_thin && has_long_rows : is_thin || (shape.outputs <= 64 && has_long_rows);
 }
@@ -105,7 +110,7 @@ Status PlanPatches(const CallTypes& call, const ConvolutionShape& shape, const G
   const RowSplit rows = SplitFloats(shape.outputs, product.outputs, call.threads);
   plan->phase_tasks = {split.tasks()};
   if (reorders) plan->phase_tasks.push_back(rows.tasks);
-  plan->shared_scratch_bytes = reorders ? product.rows * product.outputs * 4 : 0;
+  plan->shared_scratch_bytes = reorders ? product.rows * product.outputs * kFloat : 0;
   plan->thread_scratch_bytes = split.scratch_bytes;
   plan->run = [=](const TaskContext& task) {
     float* sums = reorders ? static_cast<float*>(task.shared_scratch) : task.out();

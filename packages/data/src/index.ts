@@ -8,5 +8,6 @@ export { drawSample, type DrawnRecipe } from './drawn-sample.js';
 export { drawnWorld, type DrawnWorldOptions } from './drawn-world.js';
 export { sampleKinds } from './kinds/index.js';
 export type { TaskWeights } from './kinds/question.js';
+export { besideTasks, questionTasks } from './language/questions.js';
 export { interleaveStoryboard, type StoryboardPiece, type Subtitle, type TimedFrame } from './storyboard.js';
 export { mixSources, type WeightedSource } from './stream/mix.js';

@@ -1,31 +1,8 @@
-import { drawnWorld, type SampleKind, type SampleSource, type TaskWeights } from '@emu/data';
+import { besideTasks, drawnWorld, questionTasks, sampleKinds, type SampleSource } from '@emu/data';
 import { EmuError } from '@emu/program';
 import { z } from 'zod';
 
-const kinds = [
-  'pair',
-  'document',
-  'few-shot',
-  'style',
-  'blend',
-  'video',
-  'storyboard',
-  'question',
-  'video-question',
-  'dialogue',
-] as const satisfies readonly SampleKind[];
-
-const tasks = [
-  'color',
-  'shape',
-  'count',
-  'relation',
-  'existence',
-  'place',
-  'shape-at',
-  'neighbor',
-  'texture',
-] as const satisfies readonly (keyof TaskWeights)[];
+const tasks = [...questionTasks, ...besideTasks] as const;
 
 /** One source of samples in a recipe. */
 export const sourceOptions = z.strictObject({
@@ -35,7 +12,7 @@ export const sourceOptions = z.strictObject({
     .strictObject({
       size: z.int().min(16).max(1024).default(64).describe('side of the pictures in pixels'),
       kinds: z
-        .partialRecord(z.enum(kinds), z.number().min(0))
+        .partialRecord(z.enum(sampleKinds), z.number().min(0))
         .describe('kinds of samples with the chance of each'),
       alike: z
         .int()
