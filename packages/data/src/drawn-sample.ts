@@ -22,6 +22,8 @@ export interface DrawnRecipe {
   readonly shots: readonly number[];
   /** Pairs that follow one another and differ in shapes alone. */
   readonly alike: number;
+  /** The fewest objects that the scene of a pair may have. */
+  readonly leastObjects: number;
   /** The most objects that the scene of a pair may have. */
   readonly mostObjects: number;
   /** Questions about one picture or film. */
@@ -50,12 +52,12 @@ function obeysSplit(plan: Plan, split: SampleSplit): boolean {
 }
 
 function planSample(recipe: DrawnRecipe, kind: SampleKind, index: number): Plan {
-  const { seed, split, alike, mostObjects } = recipe;
+  const { seed, split, alike } = recipe;
   const planner = plannersOf(recipe)[kind];
   const scene = (random: Random, attempt: number) => {
-    if (alike === 1) return pairScene(random, mostObjects);
+    if (alike === 1) return pairScene(random, recipe);
     const group = new Random(seed, Math.floor(index / alike), `${split}/alike/${attempt}`);
-    return alikeScene(pairScene(group, mostObjects), group, index % alike);
+    return alikeScene(pairScene(group, recipe), group, index % alike);
   };
   for (let attempt = 0; attempt < attemptLimit; attempt++) {
     const random = new Random(seed, index, `${split}/${kind}/${attempt}`);

@@ -15,6 +15,7 @@ function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
     kinds: { [kind]: 1 },
     shots: [0, 2, 8],
     alike: 1,
+    leastObjects: 1,
     mostObjects: 3,
     questions: 1,
     gray: 0,
@@ -302,7 +303,18 @@ describe('pairs of few objects', () => {
     expect(new Set(counts)).toEqual(new Set([1, 2]));
   });
 
-  it('are refused beyond three', () => {
+  it('show at least as many as were asked for', () => {
+    const counts = Array.from({ length: 40 }, (_, index) => {
+      const drawn = { ...recipe('pair', 'train'), leastObjects: 2 };
+      return drawSample(drawn, index).meta?.scenes?.[0]?.objects.length;
+    });
+    expect(new Set(counts)).toEqual(new Set([2, 3]));
+  });
+
+  it('are refused beyond three, and at least more than at most', () => {
+    expect(() => drawnWorld({ leastObjects: 3, mostObjects: 2 })).toThrow(
+      'leastObjects must be an integer of 1..2, got 3',
+    );
     expect(() => drawnWorld({ mostObjects: 4 })).toThrow('mostObjects must be an integer of 1..3, got 4');
   });
 });

@@ -23,6 +23,8 @@ export interface DrawnWorldOptions {
    * which colours and textures suffice to tell pictures apart. Default 1.
    */
   readonly alike?: number;
+  /** The fewest objects that the scene of a pair may have, 1..`mostObjects`: many together are the rarest. Default 1. */
+  readonly leastObjects?: number;
   /** The most objects that the scene of a pair may have, 1..3: lone objects teach shapes soonest. Default 3. */
   readonly mostObjects?: number;
   /**
@@ -124,6 +126,7 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
     throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
   const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
   const mostObjects = checkedInteger('mostObjects', options.mostObjects ?? 3, 1, 3);
+  const leastObjects = checkedInteger('leastObjects', options.leastObjects ?? 1, 1, mostObjects);
   const questions = checkedInteger('questions', options.questions ?? 1, 1, 8);
   const gray = checkedChance('gray', options.gray ?? 0);
   const tasks = options.tasks === undefined ? undefined : checkedWeights('tasks', tasksKnown, options.tasks);
@@ -133,7 +136,8 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
       const { split } = open;
       const recipe: DrawnRecipe = {
-        ...{ name, size, kinds, shots, alike, mostObjects, questions, gray, seed, split },
+        ...{ name, size, kinds, shots, alike, leastObjects, mostObjects },
+        ...{ questions, gray, seed, split },
         ...(tasks && { tasks }),
       };
       if (!splits.includes(open.split)) {

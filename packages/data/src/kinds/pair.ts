@@ -8,14 +8,21 @@ import { picture, text, type Plan } from './plan.js';
 /** How many texts `meta.references` holds. */
 const referenceCount = 5;
 
-/** A scene of at most `mostObjects` objects. */
-export function pairScene(random: Random, mostObjects: number): Scene {
-  const scene = randomScene(random);
+/** How many objects the scene of a pair has. */
+export interface ObjectCounts {
+  readonly leastObjects: number;
+  readonly mostObjects: number;
+}
+
+/** A scene of at least `leastObjects` objects, less those beyond `mostObjects`. */
+export function pairScene(random: Random, { leastObjects, mostObjects }: ObjectCounts): Scene {
+  let scene = randomScene(random);
+  while (scene.objects.length < leastObjects) scene = randomScene(random);
   return { ...scene, objects: scene.objects.slice(0, mostObjects) };
 }
 
 /** A picture and its caption. */
-export function planPair(random: Random, scene: Scene = pairScene(random, 3)): Plan {
+export function planPair(random: Random, scene: Scene = randomScene(random)): Plan {
   const references = captions(random, scene, referenceCount);
   return {
     kind: 'pair',

@@ -19,6 +19,7 @@ const recipe: DrawnRecipe = {
   kinds: { pair: 2, question: 1, blend: 1 },
   shots: [2],
   alike: 1,
+  leastObjects: 1,
   mostObjects: 3,
   questions: 1,
   gray: 0,

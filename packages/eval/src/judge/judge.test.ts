@@ -18,6 +18,7 @@ function scenes(split: SampleSplit, count: number): Scene[] {
     kinds: { pair: 1 },
     shots: [0],
     alike: 1,
+    leastObjects: 1,
     mostObjects: 2,
     questions: 1,
     gray: 0,

@@ -21,6 +21,7 @@ describe('attribute F1', () => {
       kinds: { pair: 1 },
       shots: [0],
       alike: 1,
+      leastObjects: 1,
       mostObjects: 3,
       questions: 1,
       gray: 0,

@@ -20,6 +20,12 @@ export const sourceOptions = z.strictObject({
         .max(8)
         .default(1)
         .describe('pairs in a row that differ in shapes alone: hard negatives of a contrastive batch'),
+      least_objects: z
+        .int()
+        .min(1)
+        .max(3)
+        .default(1)
+        .describe('objects that the scene of a pair has at least; three together are the rarest'),
       most_objects: z
         .int()
         .min(1)
@@ -101,9 +107,12 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
   }
   return sources.map(({ name, weight, drawn_world, imagined, ...layout }) => {
     const { text_first: textFirst, answers_only: answersOnly } = layout;
-    const { most_objects: mostObjects, tasks: asked, ...world } = drawn_world;
+    const { least_objects: leastObjects, most_objects: mostObjects, tasks: asked, ...world } = drawn_world;
     try {
-      const source = drawnWorld({ name, ...world, mostObjects, ...(asked && { tasks: asked }) });
+      const source = drawnWorld({
+        ...{ name, ...world, leastObjects, mostObjects },
+        ...(asked && { tasks: asked }),
+      });
       return { source, weight, textFirst, answersOnly, imagined };
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
