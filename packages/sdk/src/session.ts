@@ -63,7 +63,7 @@ export interface ModelOptions extends LoadOptions {
   readonly cacheSlots?: number;
   /**
    * Positions in the key/value cache, over all sequences. Default: as many as fit into 256 MiB, but at least twice and
-   * at most 16 times the context length.
+   * at most 32 times the context length. Memory is taken as they are first used.
    */
   readonly cacheTokens?: number;
   /** Calls that may wait for a place in the cache before further ones get QUEUE_FULL; default 1024. */
@@ -309,7 +309,7 @@ function cacheConfig(llama: LlamaConfig, cacheDtype: 'f32' | 'bf16', options: Mo
   const bytesPerPosition = llama.layers * 2 * llama.width * (cacheDtype === 'f32' ? 4 : 2);
   const affordable = Math.floor(defaultCacheBytes / bytesPerPosition);
   const context = llama.contextLength;
-  const { cacheTokens = Math.max(2 * context, Math.min(16 * context, affordable)), cacheSlots = 64 } =
+  const { cacheTokens = Math.max(2 * context, Math.min(32 * context, affordable)), cacheSlots = 64 } =
     options;
   for (const [name, value, most] of [
     ['cacheTokens', cacheTokens, 2 ** 26],
