@@ -129,6 +129,10 @@ describe('draws', () => {
     const ties = Float32Array.from([2, 1, 2, 1, 0]);
     expect([...filterScores(ties, { ...options, topK: 3 })].filter(Number.isFinite)).toEqual([2, 1, 2, 1]);
     // Two of four equals are enough for half of the probability: the ones with the lower ids stay.
+    for (const temperature of [1e-6, 1e-38, 5e-324]) {
+      const kept = filterScores(Float32Array.from([-80, 3, 90, 2]), { temperature, topK: 0, topP: 1 });
+      expect([...softmax(kept)]).toEqual([0, 0, 1, 0]);
+    }
     expect([...filterScores(new Float32Array(4), { ...options, topP: 0.5 })]).toEqual([
       0,
       0,

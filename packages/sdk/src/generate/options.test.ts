@@ -24,6 +24,27 @@ describe('defaults', () => {
     expect(textSettings({ numBeams: undefined } as never, configured).method).toEqual({ kind: 'greedy' });
   });
 
+  it('are for text alone where they are beams or candidates: pictures come between single tokens', () => {
+    const files = [{ num_beams: 5 }, { penalty_alpha: 0.6, top_k: 4 }, {}];
+    for (const file of files) {
+      const { method } = textSettings({ output: 'interleaved' }, configuredDefaults(file));
+      expect(method).toEqual({ kind: 'greedy' });
+    }
+    expect(() => textSettings({ output: 'interleaved', numBeams: 2 }, {})).toThrow(
+      'output "interleaved" and numBeams cannot be used together',
+    );
+  });
+
+  it('have room for the longest choice and the end after it', () => {
+    const encode = (text: string): readonly number[] => [...text].map(Number);
+    const choices = ['12', '1'.repeat(70)];
+    expect(settingsWith({ choices }, {}, encode)).toMatchObject({ maxNewTokens: 71, isMaxGiven: true });
+    expect(settingsWith({ choices, maxNewTokens: 70 }, {}, encode).maxNewTokens).toBe(70);
+    expect(() => settingsWith({ choices, maxNewTokens: 69 }, {}, encode)).toThrow(
+      'the longest of choices has 70 tokens, maxNewTokens is 69',
+    );
+  });
+
   it('draw only when asked to', () => {
     const sampled = { kind: 'sample', sampling: { temperature: 1, topK: 0, topP: 0.9 } };
     expect(textSettings({ temperature: 1 }, {}).method).toEqual(sampled);

@@ -56,7 +56,7 @@ export interface TextOptions extends CommonOptions {
   readonly penaltyAlpha?: number;
   /** Text ends before the first of these. */
   readonly stopSequences?: readonly string[];
-  /** The answer is exactly one of these. */
+  /** The answer is exactly one of these; maxNewTokens is by default what the longest of them needs. */
   readonly choices?: readonly string[];
   /** Adds an event for each token. Default false. */
   readonly tokens?: boolean;
@@ -241,11 +241,13 @@ export function textSettings(
 ): TextSettings {
   const { output = 'text' } = call;
   const settings = { ...configured, ...definedOnly(call) };
-  const method = searchMethod(call, configured);
+  const method = searchMethod(call, output === 'interleaved' ? oneByOne(configured) : configured);
   if (output === 'interleaved' && method.kind !== 'greedy' && method.kind !== 'sample') {
     throw contradiction('output "interleaved"', method.kind === 'beams' ? 'numBeams' : 'penaltyAlpha');
   }
-  const { maxNewTokens = 50, minNewTokens = 0 } = settings;
+  const choices = call.choices?.map(encode);
+  const { minNewTokens = 0 } = settings;
+  const maxNewTokens = choices === undefined ? (settings.maxNewTokens ?? 50) : roomForChoices(choices, call);
   if (minNewTokens > maxNewTokens) {
     throw new EmuError(
       'INVALID_OPTION',
@@ -256,16 +258,33 @@ export function textSettings(
   return {
     method,
     maxNewTokens,
-    isMaxGiven: call.maxNewTokens !== undefined,
+    isMaxGiven: call.maxNewTokens !== undefined || choices !== undefined,
     minNewTokens,
     repetitionPenalty: settings.repetitionPenalty ?? 1,
     noRepeatNgramSize: settings.noRepeatNgramSize ?? 0,
     stopSequences: call.stopSequences ?? [],
-    choices: call.choices?.map(encode),
+    choices,
     client: call.client,
     tellsTokens: call.tokens === true || call.logprobs === true,
     topLogprobs: call.logprobs === true ? (call.topLogprobs ?? 0) : undefined,
   };
+}
+
+/** Pictures come between tokens that are made one by one: beams and candidates in a model's file are for text alone. */
+function oneByOne(configured: GenerateOptions): GenerateOptions {
+  return { ...configured, numBeams: 1, penaltyAlpha: 0 };
+}
+
+/** Tokens of the longest choice and the end after it. @throws EmuError INVALID_OPTION for fewer than it has. */
+function roomForChoices(choices: readonly (readonly number[])[], { maxNewTokens }: GenerateOptions): number {
+  const longest = Math.max(...choices.map(({ length }) => length));
+  if (maxNewTokens === undefined) return longest + 1;
+  if (maxNewTokens >= longest) return maxNewTokens;
+  throw new EmuError(
+    'INVALID_OPTION',
+    `[generate] the longest of choices has ${longest} tokens, maxNewTokens is ${maxNewTokens}`,
+    { hint: 'Leave out maxNewTokens.', details: { longest, maxNewTokens } },
+  );
 }
 
 function searchMethod(call: GenerateOptions, configured: GenerateOptions): SearchMethod {
@@ -282,7 +301,7 @@ function searchMethod(call: GenerateOptions, configured: GenerateOptions): Searc
     if ((call.numBeams ?? 1) > 1) throw contradiction(`temperature ${temperature}`, 'numBeams');
     return { kind: 'sample', sampling: { temperature, topK: topK ?? 0, topP } };
   }
-  const { numBeams = call.output === 'interleaved' ? 1 : 5, lengthPenalty = 0 } = settings;
+  const { numBeams = 5, lengthPenalty = 0 } = settings;
   return numBeams === 1 ? { kind: 'greedy' } : { kind: 'beams', numBeams, lengthPenalty };
 }
 

@@ -21,6 +21,9 @@ export interface DrawPlace {
   readonly position: number;
 }
 
+/** Below it the best token has all of the probability, and a quotient could be more than a number can hold. */
+const leastTemperature = 1e-6;
+
 /**
  * The scores that sampling keeps; all others become -Infinity. f32[V] -> f32[V], a copy. At least one token stays.
  * Source: transformers v4.29.2 TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper (Holtzman et al. 2020).
@@ -30,8 +33,9 @@ export function filterScores(
   { temperature, topK, topP }: SamplingOptions,
 ): Float32Array {
   const kept = new Float32Array(scores.length);
+  const divisor = Math.max(temperature, leastTemperature);
   for (let index = 0; index < scores.length; index++) {
-    kept[index] = (scores[index] ?? -Infinity) / temperature;
+    kept[index] = (scores[index] ?? -Infinity) / divisor;
   }
   if (topK > 0 && topK < kept.length) keepBest(kept, topK);
   if (topP < 1) keepNucleus(kept, topP);
