@@ -47,9 +47,10 @@ function raw(
   bytes: Buffer,
   headers: Readonly<Record<string, string>> = {},
   method = 'CountTokens',
+  connection = session,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const stream = session.request({
+    const stream = connection.request({
       ':method': 'POST',
       ':path': `/emu.v1.GenerationService/${method}`,
       'content-type': 'application/grpc',
@@ -68,6 +69,26 @@ function raw(
     });
     stream.resume();
     stream.end(bytes);
+  });
+}
+
+/** A call that sends so many bytes of a longer message, and its status. */
+function unfinished(connection: ClientHttp2Session, bytes: number): Promise<string> {
+  const stream = connection.request({
+    ':method': 'POST',
+    ':path': '/emu.v1.GenerationService/CountTokens',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  stream.write(framed(Buffer.alloc(bytes), 0, bytes + 1000));
+  return new Promise((resolve) => {
+    const tell = (headers: Record<string, unknown>): void => {
+      if (headers['grpc-status'] !== undefined) resolve(String(headers['grpc-status']));
+    };
+    stream.on('response', tell);
+    stream.on('trailers', tell);
+    stream.on('error', () => undefined);
+    stream.resume();
   });
 }
 
@@ -144,6 +165,47 @@ describe('bytes that are no call', () => {
     });
     expect(counted.tokenCount).toBeGreaterThan(1);
     client.close();
+  });
+
+  it('eight million fields in one message are refused before they are read', async () => {
+    const large = createServer({ models: { small: model.emu }, port: 0, logLevel: 'silent' });
+    await large.start();
+    const client = new TestClient(large.address ?? '');
+    const before = performance.now();
+    const fields = Buffer.alloc(2 ** 24 - 64, Uint8Array.from([0x78, 0]));
+    expect(await raw(framed(fields), {}, 'CountTokens', connect(`http://${large.address ?? ''}`))).toEqual({
+      status: '8',
+      reason: 'MESSAGE_TOO_LARGE',
+    });
+    const alive = { prompt: { parts: [{ data: { case: 'text', value: 'alive' } }] } } as const;
+    expect((await client.unary(countTokens, alive)).tokenCount).toBeGreaterThan(1);
+    expect(performance.now() - before).toBeLessThan(20_000);
+    client.close();
+    await large.drain({ graceMs: 0 });
+  });
+
+  it('unfinished messages beyond what is held end those that began first, and none that is whole', async () => {
+    const narrow = createServer({
+      models: { small: model.emu },
+      port: 0,
+      logLevel: 'silent',
+      limits: { maxRequestBytes: 30_000, maxArrivingBytes: 100_000, maxArrivalMs: 1500 },
+    });
+    await narrow.start();
+    const many = connect(`http://${narrow.address ?? ''}`);
+    const ends: Promise<string>[] = [];
+    for (let index = 0; index < 10; index++) {
+      ends.push(unfinished(many, 20_000));
+      await new Promise((resolve) => setTimeout(resolve, 20)); // so that they begin one after the other
+    }
+    const client = new TestClient(narrow.address ?? '');
+    const alive = { prompt: { parts: [{ data: { case: 'text', value: 'alive' } }] } } as const;
+    expect((await client.unary(countTokens, alive)).tokenCount).toBeGreaterThan(1);
+    // Four of 20 005 fit; what is never finished gives up its place after a while.
+    expect(await Promise.all(ends)).toEqual([...Array<string>(6).fill('8'), ...Array<string>(4).fill('4')]);
+    client.close();
+    many.destroy();
+    await narrow.drain({ graceMs: 0 });
   });
 
   it('a reader with its window shut is cut at the deadline, and never with OK', async () => {

@@ -26,6 +26,7 @@ import { trainingRoutes } from './services/training-service.js';
 import { TrainingJobs, type TrainingOptions } from './training/training-jobs.js';
 import { version } from './version.js';
 import { warmUp } from './warm-up.js';
+import { ArrivingRequests } from './wire/arriving-requests.js';
 import { guard, type Gate } from './wire/guard.js';
 import { OpenCalls } from './wire/open-calls.js';
 import { serviceDefinition, type Route } from './wire/routes.js';
@@ -192,6 +193,8 @@ class GrpcServer implements EmuServer {
       metrics: this.#metrics,
       log: this.#log,
       maxRequestBytes: this.#limits.maxRequestBytes,
+      maxArrivalMs: this.#limits.maxArrivalMs,
+      arriving: new ArrivingRequests(Math.max(this.#limits.maxArrivingBytes, this.#limits.maxRequestBytes)),
       calls: this.#calls,
       identify: (metadata, call): Caller => {
         if (this.#keys !== undefined) return this.#keys.identify(metadata);

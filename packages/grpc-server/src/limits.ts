@@ -4,6 +4,10 @@ import { EmuError } from '@emu/program';
 export interface Limits {
   /** Bytes of one request message; default 16 MiB. */
   readonly maxRequestBytes: number;
+  /** Bytes of request messages that are not whole yet, over all calls; default 256 MiB. */
+  readonly maxArrivingBytes: number;
+  /** Milliseconds that a call may take to send its first message; default 60 000. */
+  readonly maxArrivalMs: number;
   /** Bytes of one response message; default 1 MiB. */
   readonly maxResponseBytes: number;
   /** Bytes of one upload; default 256 MiB. */
@@ -34,6 +38,8 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   maxRequestBytes: 16 * 2 ** 20,
+  maxArrivingBytes: 256 * 2 ** 20,
+  maxArrivalMs: 60_000,
   maxResponseBytes: 2 ** 20,
   maxUploadBytes: 256 * 2 ** 20,
   maxInputTokens: 0,

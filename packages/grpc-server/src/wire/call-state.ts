@@ -38,3 +38,6 @@ export function callState(metadata: Metadata): CallState {
   if (state === undefined) throw new EmuError('INTERNAL', '[call] the call has not been admitted');
   return state;
 }
+
+/** A refusal that a caller does not take within this time is not going to be taken. */
+export const refusalMs = 2000;

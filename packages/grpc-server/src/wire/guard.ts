@@ -13,7 +13,8 @@ import type { Logger } from 'pino';
 
 import { anonymous, checkScope, clientOf, type Caller } from '../access/caller.js';
 import type { ServerMetrics } from '../observe/metrics.js';
-import { keepCallState, type CallState } from './call-state.js';
+import type { ArrivingCall, ArrivingRequests } from './arriving-requests.js';
+import { keepCallState, refusalMs, type CallState } from './call-state.js';
 import type { OpenCall, OpenCalls } from './open-calls.js';
 import { callStatus, detailsKey } from './status.js';
 import { transportFailure } from './transport-failure.js';
@@ -26,7 +27,9 @@ export interface Gate {
   readonly metrics: ServerMetrics;
   readonly log: Logger;
   readonly maxRequestBytes: number;
+  readonly maxArrivalMs: number;
   readonly calls: OpenCalls;
+  readonly arriving: ArrivingRequests;
   /** Who calls. @throws EmuError UNAUTHENTICATED. */
   identify(metadata: Metadata, call: Call): Caller;
   /** @throws EmuError SERVER_DRAINING for a method that is not taken any more. */
@@ -56,6 +59,10 @@ export function guard(gate: Gate): ServerInterceptor {
               if (refusal === undefined) pass(metadata);
               else call.sendStatus(callStatus(refusal, watch.requestId));
             })
+            .withOnReceiveMessage((message, pass) => {
+              watch.arrived();
+              pass(message);
+            })
             .withOnCancel(() => {
               watch.ended(grpcStatus.CANCELLED);
             })
@@ -70,7 +77,7 @@ export function guard(gate: Gate): ServerInterceptor {
   };
 }
 
-class CallWatch implements OpenCall {
+class CallWatch implements OpenCall, ArrivingCall {
   requestId: string = randomUUID();
   readonly #gate: Gate;
   readonly #method: string;
@@ -79,6 +86,7 @@ class CallWatch implements OpenCall {
   #state: CallState | undefined;
   #stop: ((failure: EmuError) => void) | undefined;
   #isOver = false;
+  #arrival: NodeJS.Timeout | undefined;
 
   constructor(gate: Gate, method: string, call: Call) {
     this.#gate = gate;
@@ -91,6 +99,9 @@ class CallWatch implements OpenCall {
       this.ended(complete.code);
       send(complete);
     };
+    onData(call, (bytes) => {
+      if (!this.#isOver) gate.arriving.received(this, bytes);
+    });
   }
 
   /** Lets the call in, or says why not. */
@@ -104,6 +115,7 @@ class CallWatch implements OpenCall {
         checkScope(caller, this.#method.split('/')[0] ?? '');
         this.#gate.checkOpen(this.#method);
         if (!endless.test(this.#method)) this.#gate.calls.enter(this);
+        this.#awaitMessage();
       }
       this.#state = this.#newState(metadata, caller);
       keepCallState(metadata, this.#state);
@@ -111,6 +123,19 @@ class CallWatch implements OpenCall {
     } catch (error) {
       return EmuError.from(error);
     }
+  }
+
+  /** A message is whole. */
+  arrived(): void {
+    clearTimeout(this.#arrival);
+    this.#gate.arriving.forget(this);
+  }
+
+  refuse(failure: EmuError): void {
+    pauseStream(this.#call);
+    this.stop(failure);
+    // What has come of the message is held until the stream is gone; its status needs a moment to be sent.
+    setTimeout(resetStream, refusalMs, this.#call).unref();
   }
 
   /** Ends the call before its time; one whose message has not come has nothing else that could end it. */
@@ -123,6 +148,7 @@ class CallWatch implements OpenCall {
   ended(code: grpcStatus): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.arrived();
     const { metrics, log, calls } = this.#gate;
     calls.leave(this);
     const method = this.#method;
@@ -138,6 +164,20 @@ class CallWatch implements OpenCall {
     span?.setAttributes({ 'rpc.grpc.status_code': code, ...facts });
     if (code !== grpcStatus.OK) span?.setStatus({ code: SpanStatusCode.ERROR, message: grpcStatus[code] });
     span?.end();
+  }
+
+  #awaitMessage(): void {
+    const { maxArrivalMs } = this.#gate;
+    this.#arrival = setTimeout(() => {
+      const seconds = maxArrivalMs / 1000;
+      this.refuse(
+        new EmuError('DEADLINE_EXCEEDED', `[request] the message did not come within ${seconds} seconds`, {
+          hint: 'Send the whole request at once, and large media with MediaService.',
+          details: { seconds },
+        }),
+      );
+    }, maxArrivalMs);
+    this.#arrival.unref();
   }
 
   #newState(metadata: Metadata, caller: Caller): CallState {
@@ -187,10 +227,27 @@ class CallWatch implements OpenCall {
  * behind a reader that does not read that is for ever.
  */
 function resetStream(call: object): void {
+  onStream(call, 'close', cancelledByServer);
+}
+
+/** Takes no more bytes of a call; the transport then holds back its caller. */
+function pauseStream(call: object): void {
+  onStream(call, 'pause');
+}
+
+/** Tells how many bytes each piece of a call's messages has. grpc-js counts none before a message is whole. */
+function onData(call: object, listener: (bytes: number) => void): void {
+  onStream(call, 'on', 'data', (piece: Uint8Array) => {
+    listener(piece.length);
+  });
+}
+
+/** Calls a method of the HTTP/2 stream under a call, which grpc-js keeps to itself. */
+function onStream(call: object, method: 'close' | 'pause' | 'on', ...args: readonly unknown[]): void {
   const stream: unknown = Reflect.get(call, 'stream');
   if (typeof stream !== 'object' || stream === null) return;
-  const close: unknown = Reflect.get(stream, 'close');
-  if (typeof close === 'function') close.call(stream, cancelledByServer);
+  const bound: unknown = Reflect.get(stream, method);
+  if (typeof bound === 'function') bound.apply(stream, args);
 }
 
 /** RST_STREAM with CANCEL (RFC 9113, section 7). */

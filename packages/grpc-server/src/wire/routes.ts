@@ -19,7 +19,8 @@ import {
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
 
-import { callState, type CallState } from './call-state.js';
+import { checkFieldCount } from './field-count.js';
+import { callState, refusalMs, type CallState } from './call-state.js';
 import { ResponseWriter } from './response-writer.js';
 import { callStatus } from './status.js';
 import { deadlineExceeded, garbled } from './transport-failure.js';
@@ -110,9 +111,6 @@ export function serviceDefinition(service: DescService): ServiceDefinition {
   );
 }
 
-// A refusal that a reader does not take within this time is not going to be taken.
-const refusalMs = 2000;
-
 function resetUnlessTaken(call: ServerWritableStream<Buffer, Buffer>, { reset }: Incoming): void {
   const timer = setTimeout(reset, refusalMs);
   timer.unref();
@@ -187,10 +185,13 @@ function noteFailure({ log, requestId, facts }: Incoming, failure: unknown): voi
 }
 
 function parse<I extends DescMessage>(input: I, bytes: Buffer): MessageShape<I> {
+  // Bytes of messages shall be plain arrays: a Buffer's slice is no copy.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
-    // Bytes of messages shall be plain arrays: a Buffer's slice is no copy.
-    return fromBinary(input, new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    checkFieldCount(input, plain);
+    return fromBinary(input, plain, { readUnknownFields: false });
   } catch (cause) {
+    if (EmuError.isInstance(cause)) throw cause;
     throw garbled(cause instanceof Error ? cause.message : 'it is not protobuf', cause);
   }
 }
