@@ -203,6 +203,17 @@ const refusedGenerate: readonly [string, object, EmuErrorCode, string, string?][
     'image.latents.data',
   ],
   [
+    'latents of another shape',
+    {
+      ...hello,
+      outputModalities: [2],
+      image: { latents: { dataType: 1, shape: [2], data: floats(2, 1) } },
+    },
+    'TENSOR_SHAPE_MISMATCH',
+    'a picture of this size begins with [1,4,',
+    'image.latents.shape',
+  ],
+  [
     'a request id that is no UUID',
     { ...hello, requestId: 'seven' },
     'INVALID_OPTION',

@@ -1,8 +1,10 @@
 import { EmuError } from '@emu/program';
 import { ImageFormat, SafetyMode, type ImageOptions, type SamplingOptions } from '@emu/proto';
 import { pictureRules, textRules, type PictureOptions, type TextOptions } from '@emu/sdk';
+import { vaeScale } from '@emu/sdk/models';
 
 import type { Limits } from '../limits.js';
+import type { ServedModel } from '../served-model.js';
 import { badField, checkCharacters, checkCount, wireName } from './fields.js';
 import { readTensor } from './tensors.js';
 
@@ -32,6 +34,30 @@ export function readSampling(sampling: SamplingOptions | undefined, limits: Limi
 export interface SafetyPolicy {
   /** Whether callers may see flagged pictures. */
   readonly allowUnsafe: boolean;
+}
+
+/**
+ * What latents of a request are must be what the model's pictures of that size begin with.
+ * @throws EmuError TENSOR_SHAPE_MISMATCH with the field.
+ */
+export function checkLatents(given: ImageOptions | undefined, { emu }: ServedModel): void {
+  const { visualDecoder } = emu.model.config;
+  if (given?.latents === undefined || visualDecoder === undefined) return;
+  const { unet, vae } = visualDecoder;
+  const scale = vaeScale(vae);
+  const sides = [given.height, given.width].map((side) => (side ?? unet.sampleSize * scale) / scale);
+  const needed = [1, unet.inChannels, ...sides].join(',');
+  const shape = given.latents.shape.join(',');
+  if (shape === needed) return;
+  throw badField(
+    'image.latents.shape',
+    `is [${shape.slice(0, 80)}], a picture of this size begins with [${needed}]`,
+    {
+      code: 'TENSOR_SHAPE_MISMATCH',
+      hint: 'Give latents of the width and height that the request asks for.',
+      details: { shape, needed },
+    },
+  );
 }
 
 /** Options of pictures. @throws EmuError INVALID_OPTION, TENSOR_SHAPE_MISMATCH, PERMISSION_DENIED with the field. */

@@ -27,7 +27,8 @@ export class PicturePlaces implements PictureSource {
   }
 }
 
-// Decoded pictures are large (48 MiB for 16 million pixels); few at a time bounds them, whatever comes in.
+// Decoded pictures are large (48 MiB for 16 million pixels), and so are uploaded files; few at a time bounds them,
+// whatever comes in.
 const decodedAtOnce = 2;
 
 /**
@@ -52,10 +53,10 @@ export class PictureReader implements PictureSource {
     field: string,
     signal: AbortSignal,
   ): Promise<ImageMedia> {
-    const bytes = await this.#imageBytes(source, owner, field);
     await this.#enter();
     try {
       signal.throwIfAborted();
+      const bytes = await this.#imageBytes(source, owner, field);
       const { maxImagePixels: maxPixels, maxUploadBytes: maxBytes } = this.limits;
       const pixels = await decodeImage(bytes, { maxPixels, maxBytes: Math.min(maxBytes, 2 ** 30), signal });
       return image(await resizeInSlices(pixels, side, side, { signal }));

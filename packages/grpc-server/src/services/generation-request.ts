@@ -14,7 +14,7 @@ import { EmuError } from '@emu/program';
 import type { EmbeddingMedia, GenerateOptions, GenerationStream, PictureOptions } from '@emu/sdk';
 
 import { badField, checkCharacters, checkCount } from '../convert/fields.js';
-import { readFormat, readPicture, readSampling } from '../convert/options.js';
+import { checkLatents, readFormat, readPicture, readSampling } from '../convert/options.js';
 import {
   checkLength,
   readBlend,
@@ -56,7 +56,10 @@ export function planGenerate(
   checkInput(request, output);
   const sampling = readSampling(request.sampling, limits);
   const picture = output === 'text' ? {} : readPicture(request.image, limits, safety);
-  if (output !== 'text') checkDrawing(model);
+  if (output !== 'text') {
+    checkDrawing(model);
+    checkLatents(request.image, model);
+  }
   if (output === 'text') readPicture(request.image, limits, safety);
   const options: GenerateOptions = {
     ...(output === 'image' ? {} : sampling),
@@ -115,6 +118,7 @@ export function planDecodeImage(
   checkDrawing(model);
   readFormat(request.image);
   const options = readPicture(request.image, limits, safety);
+  checkLatents(request.image, model);
   const { source, seed } = request;
   if (source.case !== 'embedding' && source.case !== 'blend') {
     throw badField('source', 'holds none of embedding, blend and resume', { code: 'INVALID_PROMPT' });

@@ -47,8 +47,9 @@ export class MediaStore {
     },
   ): Promise<UploadWriter> {
     this.#expire();
-    const key = uploadKey(owner, start.uploadId);
-    const upload = this.#uploads.get(key) ?? (await this.#create(owner, start));
+    const folder = await (this.#folder ??= mkdtemp(join(tmpdir(), 'emu-media-')));
+    // No wait between the two: of calls that begin the same upload together only one may create it.
+    const upload = this.#uploads.get(uploadKey(owner, start.uploadId)) ?? this.#create(owner, start, folder);
     const sameFile = upload.size === start.size && Buffer.from(upload.sha256).equals(start.sha256);
     if (!sameFile || upload.isWriting) {
       throw new EmuError(
@@ -100,14 +101,15 @@ export class MediaStore {
     if (this.#folder !== undefined) await rm(await this.#folder, { recursive: true, force: true });
   }
 
-  async #create(
+  #create(
     owner: string,
     {
       uploadId,
       size,
       sha256,
     }: { readonly uploadId: string; readonly size: number; readonly sha256: Uint8Array },
-  ): Promise<Upload> {
+    folder: string,
+  ): Upload {
     if (!/^[\w-]{1,64}$/.test(uploadId)) {
       throw badField('start.upload_id', 'must be 1 to 64 letters, digits, "-" and "_"');
     }
@@ -122,9 +124,8 @@ export class MediaStore {
       throw badField('start.sha256', `must have 32 bytes or none, got ${sha256.length}`);
     }
     this.#checkQuota(owner, size);
-    this.#folder ??= mkdtemp(join(tmpdir(), 'emu-media-'));
     const id = randomUUID();
-    const path = join(await this.#folder, id);
+    const path = join(folder, id);
     const fresh = { received: 0, isComplete: false, isWriting: false, touchedAt: Date.now() };
     const upload: Upload = {
       owner,

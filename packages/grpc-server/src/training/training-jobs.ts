@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { EmuError } from '@emu/program';
@@ -30,6 +30,8 @@ export class TrainingJobs {
   readonly #requests = new Map<string, { readonly digest: string; readonly job: TrainingJob }>();
   readonly #queue: TrainingJob[] = [];
   readonly #running = new Set<Promise<void>>();
+  /** The check of a recipe that came last: each waits for the one before. */
+  #checks: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: TrainingOptions, log: Logger) {
@@ -96,8 +98,14 @@ export class TrainingJobs {
       job.cancel();
     };
     signal.addEventListener('abort', cancel, { once: true });
-    await job.run();
-    signal.removeEventListener('abort', cancel);
+    try {
+      const checked = this.#checks.then(() => job.run());
+      this.#checks = checked.catch(() => undefined);
+      await checked;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      await rm(folder, { recursive: true, force: true });
+    }
     return job;
   }
 
@@ -141,9 +149,20 @@ export class TrainingJobs {
       throw badField('training_job_id', 'must be 1 to 64 lower-case letters, digits and "-"');
     }
     if (this.#jobs.has(id)) throw conflict('training_job_id', id);
-    if (this.#jobs.size >= mostJobs) {
-      throw new EmuError('RATE_LIMITED', `[training] ${mostJobs} jobs are kept, there is no room for more`);
+    if (this.#jobs.size >= mostJobs) this.#forgetOldest();
+  }
+
+  /** Makes room; the run folder stays. @throws EmuError RATE_LIMITED when no job is over. */
+  #forgetOldest(): void {
+    const oldest = [...this.#jobs.values()].find(({ isOver }) => isOver);
+    if (oldest === undefined) {
+      throw new EmuError(
+        'RATE_LIMITED',
+        `[training] ${mostJobs} jobs wait or run, there is no room for more`,
+      );
     }
+    this.#jobs.delete(oldest.spec.id);
+    for (const [key, { job }] of this.#requests) if (job === oldest) this.#requests.delete(key);
   }
 
   #startNext(): void {
