@@ -147,12 +147,16 @@ void Executable::PlanHomes() {
   }
   std::vector<Lifetime> lifetimes;
   std::vector<int> place_of(program_.values.size(), -1);
+  std::vector<int> shared_places;  // of the calls' shared scratch
   const std::vector<int> last_reads = LastReads();
-  int64_t shared = 0, thread = 0;
+  int64_t thread = 0;
   for (size_t index = 0; index < program_.calls.size(); ++index) {
     const ProgramCall& call = program_.calls[index];
-    shared = std::max(shared, plans_[index].shared_scratch_bytes);
     thread = std::max(thread, plans_[index].thread_scratch_bytes);
+    // What a call shares among its tasks is a value that lives for one call: it lies where others have died.
+    shared_places.push_back(static_cast<int>(lifetimes.size()));
+    lifetimes.push_back(
+        {plans_[index].shared_scratch_bytes, static_cast<int>(index), static_cast<int>(index)});
     for (int output : call.outputs) {
       const int root = Root(output);
       if (homes_[root].place != Place::kNone || place_of[root] >= 0) continue;
@@ -174,8 +178,8 @@ void Executable::PlanHomes() {
   for (size_t root = 0; root < place_of.size(); ++root) {
     if (place_of[root] >= 0) homes_[root] = {Place::kScratch, plan.offsets[place_of[root]]};
   }
-  shared_scratch_offset_ = RoundUp(plan.bytes);
-  thread_scratch_offset_ = shared_scratch_offset_ + RoundUp(shared);
+  for (int place : shared_places) shared_scratch_offsets_.push_back(plan.offsets[place]);
+  thread_scratch_offset_ = RoundUp(plan.bytes);
   thread_scratch_stride_ = RoundUp(thread);
   scratch_bytes_ = thread_scratch_offset_ + thread_scratch_stride_ * session_->threads();
 }
@@ -234,7 +238,7 @@ Status Executable::RunCall(size_t index, const RunRequest& request, std::byte* s
     std::byte* thread_scratch;
     int64_t stride;
   } job = {&plan,
-           {inputs, outputs, scratch + shared_scratch_offset_, nullptr, 0, 0},
+           {inputs, outputs, scratch + shared_scratch_offsets_[index], nullptr, 0, 0},
            scratch + thread_scratch_offset_,
            thread_scratch_stride_};
   for (size_t phase = 0; phase < plan.phase_tasks.size(); ++phase) {

@@ -64,7 +64,7 @@ class Executable {
   std::vector<int> aliases_;  // the value whose memory this one is; itself when it has its own
   std::vector<Home> homes_;   // of roots
   std::vector<OutputCopy> output_copies_;
-  int64_t shared_scratch_offset_ = 0;
+  std::vector<int64_t> shared_scratch_offsets_;  // by call
   int64_t thread_scratch_offset_ = 0;
   int64_t thread_scratch_stride_ = 0;
   int64_t scratch_bytes_ = 0;
