@@ -62,6 +62,8 @@ struct GemmOperands {
   const float* residual;  // [rows, outputs] or null
   ActivationKind activation;
   float* out;  // [rows, outputs]
+  // When set, floats from a row of out to the next, for products without bias, activation and residual.
+  int64_t out_stride = 0;
   // When set, row m of the product is row place(place_source, m) of out, for products without bias,
   // activation and residual.
   int64_t (*place)(const void* source, int64_t row);
@@ -107,5 +109,12 @@ GemmSplit SplitGemm(Isa isa, const GemmShape& shape, int threads, bool packs = f
 // Runs one task of the split.
 void RunGemmTask(Isa isa, const GemmShape& shape, const GemmSplit& split, const GemmOperands& operands,
                  int64_t task, void* scratch);
+
+// The same, but out += product: every sum over k is complete in scratch before out is added to it. For
+// packed weights, without bias, activation, residual and place. Needs SumScratchBytes of scratch besides
+// that of the split.
+void AddGemmTask(Isa isa, const GemmShape& shape, const GemmSplit& split, const GemmOperands& operands,
+                 int64_t task, void* scratch);
+int64_t SumScratchBytes(Isa isa, const GemmSplit& split);
 
 }  // namespace emu

@@ -228,9 +228,10 @@ struct Multiplication {
     }
   }
 
+  int64_t OutStride() const { return operands.out_stride > 0 ? operands.out_stride : shape.outputs; }
   float* OutRow(int64_t row) const {
     return operands.out +
-           (operands.place == nullptr ? row : operands.place(operands.place_source, row)) * shape.outputs;
+           (operands.place == nullptr ? row : operands.place(operands.place_source, row)) * OutStride();
   }
 
   // `last` is the panel's last step filled up with zeros, or null.
@@ -242,7 +243,7 @@ struct Multiplication {
     const int64_t steps = last == nullptr ? RoundUp(width, kStepWidth) / kStepWidth : width / kStepWidth;
     const TilesFunction tiles = kTilesFunctions[count > kSide][(columns - 1) / kSide];
     if (columns % kSide == 0 && count % tile_rows == 0 && operands.place == nullptr) {
-      tiles(a, row_bytes, b, steps, last, block == 0, OutRow(part.begin) + column, shape.outputs * 4);
+      tiles(a, row_bytes, b, steps, last, block == 0, OutRow(part.begin) + column, OutStride() * 4);
     } else {
       alignas(64) float padded[kTileGroup * kPanelRows];
       const size_t bytes = static_cast<size_t>(columns) * 4;

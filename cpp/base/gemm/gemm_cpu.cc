@@ -273,9 +273,10 @@ struct Multiplication {
                 panel_words * 4, to, lines);
   }
 
+  int64_t OutStride() const { return operands.out_stride > 0 ? operands.out_stride : shape.outputs; }
   float* OutRow(int64_t row) const {
     return operands.out +
-           (operands.place == nullptr ? row : operands.place(operands.place_source, row)) * shape.outputs;
+           (operands.place == nullptr ? row : operands.place(operands.place_source, row)) * OutStride();
   }
 
   void Tile(Rows rows, int64_t panel, int64_t block, const float* a, const float* b) const {
@@ -286,7 +287,7 @@ struct Multiplication {
     const TileFunction tile = operands.left.columns != nullptr ? TileOf<Product, ByWords>(count, columns)
                                                                : TileOf<Product, ByRows>(count, columns);
     if (columns % kLanes == 0 && operands.place == nullptr) {
-      tile(a, b, steps, block == 0, OutRow(rows.begin) + column, shape.outputs);
+      tile(a, b, steps, block == 0, OutRow(rows.begin) + column, OutStride());
     } else {
       float padded[kTileRows * kPanelRows] = {};
       const size_t bytes = static_cast<size_t>(columns) * 4;

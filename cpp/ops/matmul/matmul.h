@@ -5,9 +5,7 @@
 // contiguous; out may alias no input. Attributes: transposeA, transposeB (0 or 1), precision ("bf16" rounds
 // both factors to nearest even first). Products accumulate in f32 in ascending order of K (base/gemm/gemm.h),
 // so results do not depend on threads.
-//
-// A first phase packs b into shared scratch, straight from the layout and dtype it has, and widens a if that
-// is bf16; a is otherwise read where it lies, transposed or not, block by block.
+// How it is done: base/gemm/product.h.
 #pragma once
 
 #include "base/op.h"

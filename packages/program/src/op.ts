@@ -60,7 +60,7 @@ export interface OpDefinition {
    * differentiated; the rule sees only calls for which it is null.
    */
   composed?(inputs: readonly (Value | null)[], attributes: Attributes): readonly Value[] | null;
-  /** The single output is the memory of input 0 (a view, or a state updated in place). */
+  /** The first output is the memory of input 0 (a view, or a state updated in place). */
   readonly aliasesInput?: true;
   /** Inputs that are states which the op changes in place, by input index; no two of them may be one state. */
   readonly updatesState?: readonly number[];

@@ -260,11 +260,12 @@ class ReferenceSession implements Session {
 function runCall(call: Call, tensors: (Tensor | undefined)[], type: (id: ValueId) => TensorType): void {
   const definition = definitionOf(call.op);
   const inputs = call.inputs.map((id) => (id === null ? null : (tensors[id] as Tensor)));
-  const outputs = call.outputs.map((id) => ({
+  const outputs = call.outputs.map((id, index) => ({
     ...type(id),
-    data: definition.aliasesInput
-      ? (inputs[0] as Tensor).data
-      : allocate(type(id).dtype, elementCount(type(id).shape)),
+    data:
+      definition.aliasesInput && index === 0
+        ? (inputs[0] as Tensor).data
+        : allocate(type(id).dtype, elementCount(type(id).shape)),
   }));
   definition.reference(inputs, call.attributes, outputs);
   call.outputs.forEach((id, index) => (tensors[id] = outputs[index]));

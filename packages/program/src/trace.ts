@@ -123,8 +123,9 @@ export class Tracer {
     );
     const outputs = types.map((type) => this.#newValue(type));
     const state = this.#stateMemory.get(inputs[0]?.id ?? -1);
-    if (definition.aliasesInput && state !== undefined) {
-      for (const output of outputs) this.#stateMemory.set(output.id, state);
+    const [first] = outputs;
+    if (definition.aliasesInput && state !== undefined && first !== undefined) {
+      this.#stateMemory.set(first.id, state);
     }
     this.#calls.push({ op, inputs: read, attributes, outputs: outputs.map((output) => output.id) });
     return outputs;

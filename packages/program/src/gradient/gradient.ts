@@ -3,6 +3,8 @@ import type { Program } from '../program.js';
 import { Tracer, type Value } from '../trace.js';
 import { add } from '../ops/add.js';
 import { writeBackward } from './backward.js';
+import { fuseHeads } from './fuse-heads.js';
+import { fuseSums } from './fuse-sums.js';
 import { callsBetween } from './paths.js';
 import { prune } from './prune.js';
 import { Replay, typeOf } from './replay.js';
@@ -51,7 +53,7 @@ export function gradient(program: Program, options: GradientOptions): Program {
     receive: target.receive,
   });
   target.finish();
-  return prune(tracer.finish());
+  return prune(fuseHeads(fuseSums(prune(tracer.finish()))));
 }
 
 /** A program without inputs that sets every state `gradient.<name>` of a gradient program to zero. */

@@ -68,7 +68,8 @@ export function changedStateReader(program: Program): (call: Call) => string | n
       if (name !== undefined) changed.add(name);
     }
     const memory = definition.aliasesInput ? names.get(call.inputs[0] ?? -1) : undefined;
-    if (memory !== undefined) for (const id of call.outputs) names.set(id, memory);
+    const [output] = call.outputs;
+    if (memory !== undefined && output !== undefined) names.set(output, memory);
   }
   return (call) => {
     const read = call.inputs.map((id) => names.get(id ?? -1));

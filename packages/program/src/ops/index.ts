@@ -42,6 +42,7 @@ import { exponentialOp } from './exponential.js';
 import { squaredErrorOp } from './squared-error.js';
 import { scatterAddRowsOp } from './scatter-add-rows.js';
 import { accumulateOp } from './accumulate.js';
+import { accumulateMatmulOp } from './accumulate-matmul.js';
 import { sumOfSquaresOp } from './sum-of-squares.js';
 import { adamwOp } from './adamw.js';
 import { attentionGradientOp } from './attention-gradient.js';
@@ -49,6 +50,7 @@ import { layerNormGradientOp } from './layer-norm-gradient.js';
 import { rmsNormGradientOp } from './rms-norm-gradient.js';
 import { groupNormGradientOp } from './group-norm-gradient.js';
 import { crossEntropyGradientOp } from './cross-entropy-gradient.js';
+import { linearCrossEntropyWithGradientsOp } from './linear-cross-entropy-with-gradients.js';
 import { logSoftmaxGradientOp } from './log-softmax-gradient.js';
 
 const list: readonly OpDefinition[] = [
@@ -93,6 +95,7 @@ const list: readonly OpDefinition[] = [
   squaredErrorOp,
   scatterAddRowsOp,
   accumulateOp,
+  accumulateMatmulOp,
   sumOfSquaresOp,
   adamwOp,
   attentionGradientOp,
@@ -100,6 +103,7 @@ const list: readonly OpDefinition[] = [
   rmsNormGradientOp,
   groupNormGradientOp,
   crossEntropyGradientOp,
+  linearCrossEntropyWithGradientsOp,
   logSoftmaxGradientOp,
 ];
 const definitions: ReadonlyMap<string, OpDefinition> = new Map(list.map((op) => [op.name, op]));
@@ -167,6 +171,7 @@ export * from './exponential.js';
 export * from './squared-error.js';
 export * from './scatter-add-rows.js';
 export * from './accumulate.js';
+export * from './accumulate-matmul.js';
 export * from './sum-of-squares.js';
 export * from './adamw.js';
 export * from './attention-gradient.js';
@@ -174,4 +179,5 @@ export * from './layer-norm-gradient.js';
 export * from './rms-norm-gradient.js';
 export * from './group-norm-gradient.js';
 export * from './cross-entropy-gradient.js';
+export * from './linear-cross-entropy-with-gradients.js';
 export * from './log-softmax-gradient.js';

@@ -47,7 +47,7 @@ export interface LogSumExp {
 }
 
 /** log(sum(exp(x))) of `count` elements from `start`, in double precision and safe from overflow. */
-export function logSumExp(x: Float32Array, start: number, count: number): LogSumExp {
+export function logSumExp(x: ArrayLike<number>, start: number, count: number): LogSumExp {
   let largest = -Infinity;
   for (let i = 0; i < count; i++) largest = Math.max(largest, x[start + i] as number);
   let sum = 0;

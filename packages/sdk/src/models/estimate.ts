@@ -74,11 +74,8 @@ const productWork: Readonly<
   // q·k and the weighted sum of v; a causal mask is not discounted.
   attention: (inputs, output) => 4 * elementCount(output) * side(inputs[1], 1),
   cachedAttention: (_inputs, output, positions) => 4 * elementCount(output) * positions,
-  matmul: (inputs, [rows = 0, columns = 0]) => {
-    // The sum runs over what a and b share, whichever way they lie.
-    const [a, b] = [elementCount(inputs[0] ?? []), elementCount(inputs[1] ?? [])];
-    return 2 * Math.sqrt(a * b * rows * columns);
-  },
+  matmul: ([a, b], output) => productFlops(a, b, output),
+  accumulateMatmul: ([, a, b], output) => productFlops(a, b, output),
   convolutionGradientInput: (inputs) =>
     2 * elementCount(inputs[0] ?? []) * elementCount((inputs[1] ?? []).slice(1)),
   convolutionGradientWeight: (inputs, output) =>
@@ -86,6 +83,15 @@ const productWork: Readonly<
   // Scores once more, then a product for each of dv, dp, dq and dk.
   attentionGradient: (inputs) => 10 * elementCount(inputs[0] ?? []) * side(inputs[1], 1),
 };
+
+/** The sum runs over what a and b share, whichever way they lie. */
+function productFlops(
+  a: Shape | null | undefined,
+  b: Shape | null | undefined,
+  [rows = 0, columns = 0]: Shape,
+): number {
+  return 2 * Math.sqrt(elementCount(a ?? []) * elementCount(b ?? []) * rows * columns);
+}
 
 function side(shape: Shape | null | undefined, axis: number): number {
   return shape?.[axis] ?? 0;
