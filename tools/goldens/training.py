@@ -139,4 +139,23 @@ adamw_case("first-step", 1, 1e-3, (0.9, 0.999), 0.01)
 adamw_case("two-steps", 2, 1e-2, (0.9, 0.98), 0.05, scale=0.25)
 adamw_case("no-decay", 2, 3e-4, (0.3, 0.95), 0)
 
+old, a, b = f32(5, 7), f32(11, 5), f32(11, 7)
+case("accumulateMatmul/weight-gradient",
+     [("accumulate", ["state", "old"], {"keep": 0, "factor": 1}, "before"),
+      ("accumulateMatmul", ["state", "a", "b"], {"transposeA": 1, "transposeB": 0, "precision": "f32"}, "after")],
+     SUMMED, {"state": double(old) + double(a).T @ double(b)}, {"old": old, "a": a, "b": b},
+     states={"state": ("f32", [5, 7])})
+
+old, x, weight, dy = f32(9, 6), f32(5, 6), f32(9, 6), f32(5)
+target = i32([8, -100, 0, 3, 3])
+leaves = double(x).requires_grad_(), double(weight).requires_grad_()
+losses = F.cross_entropy(leaves[0] @ leaves[1].T, target.long(), ignore_index=-100, reduction="none")
+dx, dweight = torch.autograd.grad(losses, leaves, double(dy))
+case("linearCrossEntropyWithGradients/ignored",
+     [("accumulate", ["state", "old"], {"keep": 0, "factor": 1}, "before"),
+      ("linearCrossEntropyWithGradients", ["state", "x", "weight", "target", "dy"], {"precision": "f32"},
+       ["after", "losses", "dx"])],
+     SUMMED, {"state": double(old) + dweight, "losses": losses.detach(), "dx": dx},
+     {"old": old, "x": x, "weight": weight, "target": target, "dy": dy}, states={"state": ("f32", [9, 6])})
+
 write_cases("training", "training.py")

@@ -62,6 +62,8 @@ export interface OpDefinition {
   composed?(inputs: readonly (Value | null)[], attributes: Attributes): readonly Value[] | null;
   /** The first output is the memory of input 0 (a view, or a state updated in place). */
   readonly aliasesInput?: true;
+  /** The first output has the type of input 0 and may take its memory, if nothing reads that any more. */
+  readonly reusesInput?: true;
   /** Inputs that are states which the op changes in place, by input index; no two of them may be one state. */
   readonly updatesState?: readonly number[];
   /** Inputs whose weight a backend may repack, by input index. */

@@ -42,5 +42,6 @@ export const crossEntropyGradientOp: OpDefinition = {
       }
     });
   },
+  reusesInput: true,
   gradient: { because: 'second derivatives are not needed for training' },
 };

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
-import { linear, reshape, trace } from '@emu/program';
+import { crossEntropyGradient, linear, reshape, sumTo, trace } from '@emu/program';
 
 import type { EmuConfig } from './config.js';
 import { cacheStates, decoderProgram } from './decoder.js';
@@ -90,5 +90,14 @@ describe('scratch', () => {
       t.output('y', b);
     });
     expect(peakScratchBytes(program)).toBe(128 + 256);
+  });
+
+  it('counts the gradient of logits once, which lies where they lay', () => {
+    const program = trace('head', (t) => {
+      const [target, dy] = [t.input('target', [4], 'i32'), t.input('dy', [4])];
+      const logits = linear(t.input('x', [4, 2]), t.weight('head', [50, 2])); // 800 bytes
+      t.output('sum', sumTo(crossEntropyGradient(logits, target, dy), [1]));
+    });
+    expect(peakScratchBytes(program)).toBe(2 * 16 + 32 + 800);
   });
 });

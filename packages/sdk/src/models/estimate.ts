@@ -152,15 +152,26 @@ export function peakScratchBytes(program: Program): number {
   });
   for (const { value } of program.outputs) lastUse.set(owner(value), program.calls.length);
   const held = new Set([...program.weights, ...program.states].map(({ value }) => value));
+  const notScratch = new Set([...held, ...program.inputs.map(({ value }) => value)]);
+  /** The value whose memory the first output of a call takes over, as backends do where nothing reads it any more. */
+  const leftInput = (call: Call, index: number): ValueId | undefined => {
+    const [input, ...others] = call.inputs.map((id) => (id === null ? -1 : owner(id)));
+    if (definitionOf(call.op).reusesInput !== true || input === undefined) return undefined;
+    const isScratch = input >= 0 && !notScratch.has(input) && !others.includes(input);
+    return isScratch && lastUse.get(input) === index ? input : undefined;
+  };
   let alive = sum(program.inputs.map(({ value }) => valueBytes(program, value)));
   let peak = alive;
   program.calls.forEach((call, index) => {
     for (const id of call.outputs) if (owner(id) === id) alive += valueBytes(program, id);
+    const left = leftInput(call, index);
+    if (left !== undefined) alive -= valueBytes(program, left);
     peak = Math.max(peak, alive);
     for (const id of new Set(
       [...call.inputs, ...call.outputs].map((each) => (each === null ? -1 : owner(each))),
     )) {
-      if (id >= 0 && !held.has(id) && lastUse.get(id) === index) alive -= valueBytes(program, id);
+      if (id >= 0 && id !== left && !held.has(id) && lastUse.get(id) === index)
+        alive -= valueBytes(program, id);
     }
   });
   return peak;

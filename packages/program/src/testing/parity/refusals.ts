@@ -7,6 +7,7 @@ import { crossEntropyGradient } from '../../ops/cross-entropy-gradient.js';
 import { crossEntropy } from '../../ops/cross-entropy.js';
 import { embedding } from '../../ops/embedding.js';
 import { gatherRows } from '../../ops/gather-rows.js';
+import { linearCrossEntropyWithGradients } from '../../ops/linear-cross-entropy-with-gradients.js';
 import { scatterAddRows } from '../../ops/scatter-add-rows.js';
 import { replaceRowsGradient } from '../../ops/replace-rows-gradient.js';
 import { replaceRows } from '../../ops/replace-rows.js';
@@ -111,6 +112,19 @@ const builds: readonly (readonly [string, string, number, Build])[] = [
         w.indices('target', [2], [8, bad]),
         w.floats('dy', [2]),
       ),
+  ],
+  [
+    'linearCrossEntropyWithGradients',
+    'target',
+    1,
+    (w, bad) =>
+      linearCrossEntropyWithGradients({
+        state: w.tracer.state('state', [9, 3]),
+        x: w.floats('x', [2, 3]),
+        weight: w.floats('weight', [9, 3]),
+        target: w.indices('target', [2], [8, bad]),
+        dy: w.floats('dy', [2]),
+      }).losses,
   ],
   [
     'attention',

@@ -1,4 +1,5 @@
 import { accumulate } from '../../ops/accumulate.js';
+import { accumulateMatmul } from '../../ops/accumulate-matmul.js';
 import { activationGradient } from '../../ops/activation-gradient.js';
 import type { ActivationKind } from '../../ops/activation-kind.js';
 import { adamw, adamwHyper } from '../../ops/adamw.js';
@@ -10,6 +11,8 @@ import { exponential } from '../../ops/exponential.js';
 import { fill } from '../../ops/fill.js';
 import { gatedActivationGradient } from '../../ops/gated-activation-gradient.js';
 import { layerNorm } from '../../ops/layer-norm.js';
+import { ignoredTarget } from '../../ops/ignored-target.js';
+import { linearCrossEntropyWithGradients } from '../../ops/linear-cross-entropy-with-gradients.js';
 import { linear } from '../../ops/linear.js';
 import { rotaryEmbedding } from '../../ops/rotary-embedding.js';
 import { scatterAddRows } from '../../ops/scatter-add-rows.js';
@@ -31,6 +34,12 @@ const derived: Tolerance = {
   absolute: 4e-6,
   relative: 2e-6,
   reason: 'a vectorised exp or erf, times one or two factors of unit size',
+};
+
+const roundedGradients: Tolerance = {
+  absolute: 2e-3,
+  relative: 4e-3,
+  reason: 'the gradient of the logits is rounded to bf16, and two f32 neighbours may round apart',
 };
 
 const manyRows: Tolerance = {
@@ -87,6 +96,62 @@ function* elementCases(): Generator<CaseMaker> {
       const updated = adamw(states, w.floats('next', shape), hyper);
       return { updated, moment1, moment2 };
     });
+  }
+}
+
+function* stateProductCases(): Generator<CaseMaker> {
+  for (const precision of ['f32', 'bf16'] as const) {
+    for (const [rows, inner, columns] of [
+      [1, 1, 1],
+      [0, 3, 5],
+      [3, 0, 5],
+      [17, 33, 47],
+      [200, 65, 97],
+    ] as const) {
+      for (const transposeA of [false, true]) {
+        for (const transposeB of [false, true]) {
+          const label = `${precision}-${rows}x${inner}x${columns}-${transposeA ? 'KxM' : 'MxK'}-${transposeB ? 'NxK' : 'KxN'}`;
+          yield makes('accumulateMatmul', label, summed, (w) => {
+            const a = w.floats('a', transposeA ? [inner, rows] : [rows, inner]);
+            const b = w.floats(
+              'b',
+              transposeB ? [columns, inner] : [inner, columns],
+              Math.max(inner, 1) ** -0.5,
+            );
+            const state = filledState(w, 'state', [rows, columns]);
+            return accumulateMatmul(state, a, b, { transposeA, transposeB, precision });
+          });
+        }
+      }
+    }
+    for (const [rows, width, vocabulary] of [
+      [1, 1, 1],
+      [0, 3, 5],
+      [5, 33, 7],
+      [40, 17, 131],
+    ] as const) {
+      const tolerance = precision === 'f32' ? summed : roundedGradients;
+      yield makes(
+        'linearCrossEntropyWithGradients',
+        `${precision}-${rows}x${width}x${vocabulary}`,
+        tolerance,
+        (w) => {
+          const ids = w.drawIndices('target', rows, vocabulary);
+          const target = ids.map((id, row) => (row === 2 ? ignoredTarget : id));
+          const results = linearCrossEntropyWithGradients(
+            {
+              state: filledState(w, 'state', [vocabulary, width]),
+              x: w.floats('x', [rows, width]),
+              weight: w.floats('weight', [vocabulary, width], width ** -0.5),
+              target: w.indices('target', [rows], target),
+              dy: w.floats('dy', [rows], Math.max(rows, 1) ** -0.5),
+            },
+            precision,
+          );
+          return { ...results };
+        },
+      );
+    }
   }
 }
 
@@ -167,6 +232,7 @@ function* stateCases(): Generator<CaseMaker> {
 /** Cases of the ops that only training needs, and of states that are trained. */
 export function* trainingCases(): Generator<CaseMaker> {
   yield* elementCases();
+  yield* stateProductCases();
   yield* sumCases();
   yield* stateCases();
 }
