@@ -48,7 +48,7 @@ export function addServeBench(bench: Command, terminal: Terminal): void {
     .option('--server <address>', 'server to load, grpc://HOST:PORT; its key is EMU_API_KEY')
     .option('--streams <list>', 'numbers of concurrent streams', streamList, [1, 8, 32, 128])
     .option('--rate <number>', 'requests per second that come, whatever the server does', number)
-    .option('--tokens <number>', 'tokens of an answer, on average', number, 32)
+    .option('--tokens <number>', 'tokens of an answer, on average', number, 128)
     .option('--seconds <number>', 'how long each level is measured', number, 10)
     .option('--steps <number>', 'denoising steps of a picture; 0: no pictures', number, 10)
     .description('load a server and tell throughput and latencies, beside those of the engine without it')
