@@ -203,10 +203,28 @@ async function withTemporaryFile<T>(bytes: Uint8Array, use: (path: string) => Pr
   try {
     const path = join(folder, 'video');
     await writeFile(path, bytes, { mode: 0o600 });
-    return await use(path);
+    return await use(path).catch((error: unknown) => {
+      throw withoutName(error, fileArgument(path));
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A failure that does not tell where the file lay: whoever sent its bytes may be somebody else. */
+function withoutName(error: unknown, name: string): unknown {
+  if (!EmuError.isInstance(error)) return error;
+  const told = (text: string): string => text.replaceAll(`${name}: `, '').replaceAll(name, 'the file');
+  const details = Object.fromEntries(
+    Object.entries(error.details).map(([key, value]) => [
+      key,
+      typeof value === 'string' ? told(value) : value,
+    ]),
+  );
+  return new EmuError(error.code, told(error.message), {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details,
+  });
 }
 
 /**

@@ -67,6 +67,15 @@ describe.skipIf(!hasFfmpeg)('readVideoFrames', () => {
     expect(readdirSync(tmpdir()).filter((name) => name.startsWith('emu-video-'))).toEqual(before);
   });
 
+  it('does not tell where bytes lay that are no video', async () => {
+    const failed = await readVideoFrames(new TextEncoder().encode('no video'), 3).catch(EmuError.from);
+    expect(failed).toMatchObject({
+      code: 'INVALID_VIDEO',
+      message: '[video] the file cannot be read: Invalid data found when processing input',
+    });
+    expect(JSON.stringify((failed as EmuError).details)).not.toContain(tmpdir());
+  });
+
   it('repeats frames of a video that has fewer than asked for', async () => {
     const short = makeVideo('short.mkv', 7);
     const frames = await readVideoFrames(short, 8);
