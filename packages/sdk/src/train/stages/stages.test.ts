@@ -174,7 +174,7 @@ describe('the stages of training', { timeout: 240_000 }, () => {
     );
   });
 
-  it('unified: both losses fall, a caption is shown, and the same seed gives the same bytes', async () => {
+  it('unified: both losses fall, a caption and a picture are shown, and the same seed gives the same bytes', async () => {
     const lines = [
       from('contrastive'),
       mixed,
@@ -185,7 +185,7 @@ describe('the stages of training', { timeout: 240_000 }, () => {
     ];
     const first = await run('unified', 'unified', lines);
     expectFalling(first);
-    expect(first.samples).toEqual(['text']);
+    expect(first.samples).toEqual(['text', 'image']);
     const again = await run('unified', 'unified-again', lines);
     expect(again.losses).toEqual(first.losses);
     const bytes = (model: string): Promise<Buffer> => readFile(join(model, 'model.safetensors'));

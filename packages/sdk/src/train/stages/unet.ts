@@ -5,11 +5,10 @@ import { z } from 'zod';
 import { addNoise, alphasCumprod, velocity } from '../../diffusion/noise-schedule.js';
 import { unitNormal } from '../../diffusion/noise.js';
 import { parseSchedulerConfig } from '../../diffusion/scheduler-config.js';
-import { encodePng } from '../../image/node.js';
 import { atLevel, type VisualDecoderConfig } from '../../models/config.js';
 import { timestepProjection } from '../../models/unet-program.js';
 import { gaussianOf, vaeEncodeProgram, vaeScale } from '../../models/vae-program.js';
-import { fixedSamples, textOf } from '../data/fixed-samples.js';
+import { fixedSamples } from '../data/fixed-samples.js';
 import { batchLabel, batchSeed, mixedStream, type BatchMaker } from '../data/mixed-stream.js';
 import { latentPixels } from '../data/picture-batch.js';
 import { dataOptions, recipeSources, type MixedSource } from '../data/recipe-sources.js';
@@ -26,6 +25,7 @@ import type { Recipe } from '../recipe/schema.js';
 import { defineStage, type StageContext } from '../stage.js';
 import type { BatchStream, SampleContext, TrainingSample, TrainingTask } from '../task.js';
 import { modelOptions, openModelSource, recipePrecision, requireDecoder } from './stage-options.js';
+import { sampledPictures } from './sampled-pictures.js';
 import { withTrainedCopy } from './trained-copy.js';
 import { seedOf } from './unified.js';
 
@@ -334,20 +334,6 @@ async function pictures(
   const seed = seedOf(recipe, 'evaluation');
   const samples = await fixedSamples(sources, seed, recipe.samples, ({ kind }) => kind === 'pair');
   if (samples.length === 0) return [];
-  return withTrainedCopy(save, sampling, async (emu) => {
-    const made: TrainingSample[] = [];
-    for (const [index, sample] of samples.entries()) {
-      const prompt = textOf(sample);
-      const stream = emu.imagine(prompt, {
-        seed: index,
-        steps: recipe.sample_steps_count,
-        guidanceScale: recipe.sample_guidance,
-        ...(sampling.signal && { signal: sampling.signal }),
-      });
-      const [picture] = await stream.images();
-      if (picture === undefined) continue;
-      made.push({ kind: 'image', name: `picture-${index}`, prompt, png: await encodePng(picture) });
-    }
-    return made;
-  });
+  const options = { steps: recipe.sample_steps_count, guidanceScale: recipe.sample_guidance };
+  return withTrainedCopy(save, sampling, (emu) => sampledPictures(emu, samples, options, sampling));
 }

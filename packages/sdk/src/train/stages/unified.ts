@@ -25,6 +25,7 @@ import {
   recipePrecision,
   type ModelOptions,
 } from './stage-options.js';
+import { sampledPictures } from './sampled-pictures.js';
 import { withTrainedCopy } from './trained-copy.js';
 
 /** Keys of the rows that sequences are packed into; a micro-batch has per_device_train_batch_size rows. */
@@ -123,7 +124,7 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
     batches: (from) => batches('train', from),
     heldOutBatches: () => batches('evaluation', null, recipe.eval_batches),
     initial: (name) => reconstructionInitial(name, source.config, recipe.seed) ?? source.initial(name),
-    samples: (sampling) => captions(recipe, sources, save, sampling),
+    samples: (sampling) => captionsAndPictures(recipe, sources, save, sampling),
     save,
   };
 }
@@ -152,8 +153,11 @@ export function sequenceModel(
   };
 }
 
-/** Captions of fixed held-out pictures, the true text as their prompt. */
-async function captions(
+/** Denoising steps of sampled pictures. */
+const sampledSteps = 20;
+
+/** Captions of fixed held-out pictures, and where the model has a visual decoder pictures of their true texts. */
+async function captionsAndPictures(
   recipe: Recipe & ModelOptions & DataOptions,
   sources: readonly MixedSource[],
   save: TrainingTask['save'],
@@ -185,6 +189,7 @@ async function captions(
         text: await stream.text(),
       });
     }
-    return made;
+    if (!emu.model.has('unet') || !emu.model.has('vae')) return made;
+    return [...made, ...(await sampledPictures(emu, samples, { steps: sampledSteps }, sampling))];
   });
 }
