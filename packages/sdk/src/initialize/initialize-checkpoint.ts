@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 
 import { EmuError, Philox } from '@emu/program';
 
@@ -11,6 +10,7 @@ import {
   type PlannedComponent,
   type WeightDType,
 } from '../weights/convert-plan.js';
+import { makeFolder } from '../weights/atomic-file.js';
 import { ConvertRecord } from '../weights/convert-record.js';
 import { jsonText } from '../weights/convert-texts.js';
 import { defaultShardBytes } from '../weights/convert.js';
@@ -123,7 +123,7 @@ export async function initializeCheckpoint(options: InitializeOptions): Promise<
   const fingerprint = JSON.stringify({
     initialize: { config, seed: String(seed), dtype, maxShardBytes, tokenizerHash },
   });
-  await mkdir(to, { recursive: true });
+  await makeFolder(to);
   const record = await ConvertRecord.open(
     to,
     fingerprint,

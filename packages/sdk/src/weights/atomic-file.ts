@@ -1,5 +1,5 @@
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 
 import { EmuError } from '@emu/program';
 
@@ -44,10 +44,42 @@ export function writeError(error: unknown, path: string): unknown {
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeLevels(resolve(path));
   } catch (error) {
     throw writeError(error, path);
   }
+}
+
+// Level by level: where a folder that is there says ENOENT to a new one, as /proc does, mkdir's own `recursive` never
+// comes back, and no signal is heard any more.
+async function makeLevels(path: string): Promise<void> {
+  if (await made(path)) return;
+  const above = dirname(path);
+  if (above !== path) await makeLevels(above);
+  if (await made(path)) return;
+  throw new EmuError('INVALID_OPTION', `[write] ${path}: the system makes no folder there`, {
+    hint: 'Give another target.',
+    details: { path, code: 'ENOENT' },
+  });
+}
+
+/** Whether a folder is there now; false where something is missing above it. */
+async function made(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    if (await isFolder(path)) return true;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {

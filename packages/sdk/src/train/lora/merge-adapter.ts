@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
-
 import { EmuError, toFloat32 } from '@emu/program';
 
 import { freshTokenizer } from '../../initialize/fresh-tokenizer.js';
 import { openAdapter, withAdapter } from '../../weights/adapter.js';
+import { makeFolder } from '../../weights/atomic-file.js';
 import type { LoraPair } from '../../weights/canonical-names.js';
 import type { WeightDType } from '../../weights/convert-plan.js';
 import { openModelFolder } from '../../weights/official-layout.js';
@@ -57,7 +56,7 @@ export async function mergeAdapter({ model, adapter, to, dtype = 'f32' }: MergeO
       return tensor.pair === undefined ? values : merged(values, tensor.pair);
     },
   };
-  await mkdir(to, { recursive: true });
+  await makeFolder(to);
   const { text } = await freshTokenizer(folder.tokenizerFolder ?? model, source.config.llama.vocabulary);
   await writeTrainedModel(source, weights, to, {
     dtype,
