@@ -24,6 +24,11 @@ export class BatchQueue {
     return taken;
   }
 
+  /** When the next batch is there, or has failed, which `take` tells. */
+  async ready(): Promise<void> {
+    await this.#next.catch(() => undefined);
+  }
+
   async close(): Promise<void> {
     await this.#next.catch(() => undefined);
     await this.#stream.close();

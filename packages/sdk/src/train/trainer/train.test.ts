@@ -211,6 +211,35 @@ describe('resuming', () => {
   });
 });
 
+describe('a run that is stopped before its first step', () => {
+  it('makes no step and leaves no checkpoint', async () => {
+    const controller = new AbortController();
+    const task = smallTask({ batchSize: 8, seed: 3 });
+    const batches: typeof task.batches = (from) => {
+      const stream = task.batches(from);
+      return {
+        next: async () => {
+          await Promise.resolve();
+          controller.abort(new Error('stopped'));
+          return stream.next();
+        },
+        position: () => stream.position(),
+        close: () => stream.close(),
+      };
+    };
+    const events: TrainingEvent[] = [];
+    const running = train({
+      backend,
+      task: { ...task, batches },
+      recipe: smallRecipe(join(folder, 'a')),
+      signal: controller.signal,
+      onEvent: (event) => events.push(event),
+    });
+    await expect(running).rejects.toThrow('stopped');
+    expect(events.map(({ type }) => type)).toEqual(['started']);
+  });
+});
+
 describe('what goes wrong', () => {
   it('names the batch and the op that made a NaN, and keeps the last good checkpoint', async () => {
     const error = await failure(run('a', {}, { poisoned: 12 }));

@@ -43,13 +43,16 @@ export class TrainingRun {
   }
 
   /**
-   * Steps until the last one, the end of the data or the signal; then a checkpoint. The signal's reason is thrown when
-   * the checkpoint is safe.
+   * Steps until the last one, the end of the data or the signal; then a checkpoint, unless the signal came before the
+   * first step. The signal's reason is thrown when the checkpoint is safe.
    */
   async steps(): Promise<void> {
     const { task, recipe, progress, signal, emit } = this.#parts;
+    const before = progress.step;
     const queue = new BatchQueue(task.batches(progress.position));
     try {
+      // It may take long, when a frozen model is opened for it: a signal by then must not wait for a step too.
+      await queue.ready();
       while (progress.step < recipe.max_steps && signal?.aborted !== true) {
         if (!(await this.#step(queue))) {
           emit({
@@ -59,7 +62,8 @@ export class TrainingRun {
           break;
         }
       }
-      if (this.#savedStep !== progress.step) await this.#checkpoint();
+      const isUnchanged = signal?.aborted === true && progress.step === before;
+      if (this.#savedStep !== progress.step && !isUnchanged) await this.#checkpoint();
     } finally {
       await queue.close();
     }
