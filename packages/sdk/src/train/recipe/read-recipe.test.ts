@@ -169,6 +169,35 @@ describe('a recipe that is wrong', () => {
     expect(error.details['problems']).toHaveLength(2);
   });
 
+  it('names the nearest word of each of several problems', () => {
+    const error = failure(
+      recipe.replace('weight: 0.5', 'wieght: 1').replace('learning_rate', 'learning_rat'),
+      ['sources.0.wait=3', 'sources.1.weigth=2', 'adapter.lora_alpa=2'],
+    );
+    expect(error.message).toContain(
+      'tiny.yaml:4:1 there is no key "learning_rat" (did you mean learning_rate?)',
+    );
+    expect(error.message).toContain(
+      'tiny.yaml:10:20 there is no key "wieght" in sources.1 (did you mean weight?)',
+    );
+    expect(error.message).toContain(
+      'command line sources.0.wait=3 there is no key "wait" in sources.0, only name, weight',
+    );
+    expect(error.message).toContain(
+      'command line sources.1.weigth=2 there is no key "weigth" in sources.1 (did you mean weight?)',
+    );
+    expect(error.message).toContain(
+      'command line adapter.lora_alpa=2 there is no key "lora_alpa" in adapter (did you mean lora_alpha?)',
+    );
+    expect(error.hint).not.toContain('Did you mean');
+  });
+
+  it('says how long a list is that a setting goes beyond', () => {
+    expect(failure(recipe, ['sources.9.weight=3']).hint).toBe(
+      'sources has 2 entries, numbered from 0, in the recipe.',
+    );
+  });
+
   it('says which setting of the command line it was', () => {
     expect(failure(recipe, ['learning_rate=fast']).message).toContain(
       'command line learning_rate=fast learning_rate is "fast"',

@@ -97,16 +97,18 @@ function invalidRecipe(
   issues: readonly z.core.$ZodIssue[],
 ): EmuError {
   const problems = issues.flatMap((issue) => problemsOf(source, schema, issue));
-  const nearest = problems.find((problem) => problem.nearest !== undefined)?.nearest;
-  return new EmuError(
-    'INVALID_CONFIG',
-    `[recipe] ${problems.map(({ place, text }) => `${place} ${text}`).join('; ')}`,
-    {
-      hint:
-        nearest === undefined ? '`emu train --json-schema` describes every key.' : `Did you mean ${nearest}?`,
-      details: { problems },
-    },
+  const [first] = problems;
+  const isOne = problems.length === 1;
+  const texts = problems.map(({ place, text, nearest }) =>
+    isOne || nearest === undefined ? `${place} ${text}` : `${place} ${text} (did you mean ${nearest}?)`,
   );
+  return new EmuError('INVALID_CONFIG', `[recipe] ${texts.join('; ')}`, {
+    hint:
+      isOne && first?.nearest !== undefined
+        ? `Did you mean ${first.nearest}?`
+        : '`emu train --json-schema` describes every key.',
+    details: { problems },
+  });
 }
 
 /** Words of other trainers, with ours for the same thing. */
@@ -131,10 +133,12 @@ function problemsOf(source: RecipeSource, schema: z.ZodObject, issue: z.core.$Zo
       const word = otherWords[key] ?? '';
       const nearest = known.includes(word) ? word : nearestName(key, known);
       const whole = [...path, key];
+      // The keys of a part are few.
+      const others = nearest === undefined && path.length > 0 ? `, only ${known.join(', ')}` : '';
       return {
         place: source.keyOriginOf(whole),
         key: whole.join('.'),
-        text: `there is no key ${JSON.stringify(key)}${path.length === 0 ? '' : ` in ${path.join('.')}`}`,
+        text: `there is no key ${JSON.stringify(key)}${path.length === 0 ? '' : ` in ${path.join('.')}`}${others}`,
         ...(nearest !== undefined && { nearest }),
       };
     });

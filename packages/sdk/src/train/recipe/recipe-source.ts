@@ -161,7 +161,7 @@ function setIn(values: Record<string, unknown>, override: Override & { readonly 
     const isLast = index === path.length - 1;
     if (Array.isArray(place) ? typeof key !== 'number' || key > place.length : typeof place !== 'object') {
       throw new EmuError('INVALID_OPTION', `[recipe] there is no place for ${JSON.stringify(text)}`, {
-        hint: `${path.slice(0, index).join('.')} is ${JSON.stringify(place).slice(0, 80)} in the recipe.`,
+        hint: `${path.slice(0, index).join('.')} ${placeText(place)} in the recipe.`,
         details: { setting: text },
       });
     }
@@ -173,4 +173,9 @@ function setIn(values: Record<string, unknown>, override: Override & { readonly 
     if (!Object.hasOwn(container, key) || container[key] === null) container[key] = {};
     place = container[key];
   }
+}
+
+function placeText(place: unknown): string {
+  if (!Array.isArray(place)) return `is ${JSON.stringify(place).slice(0, 80)}`;
+  return `has ${place.length} entries, numbered from 0,`;
 }
