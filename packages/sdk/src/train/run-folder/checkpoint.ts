@@ -7,7 +7,7 @@ import { EmuError, type Shape, type TensorData } from '@emu/program';
 
 import { makeFolder, syncFolder, writeError, writeFileAtomically } from '../../weights/atomic-file.js';
 import { openTensorFile, readTensor, writeSafetensors, type TensorFile } from '../../weights/index.js';
-import { checkpointSchema, type CheckpointRecord } from './checkpoint-record.js';
+import { parseRecord, recordText, type CheckpointRecord } from './checkpoint-record.js';
 
 const recordFile = 'checkpoint.json';
 const tensorFile = 'state.safetensors';
@@ -58,7 +58,7 @@ export async function writeCheckpoint(
       ...record,
       tensors: { file: tensorFile, bytes, sha256: hash.digest('hex') },
     };
-    const text = new TextEncoder().encode(`${JSON.stringify(whole, null, 2)}\n`);
+    const text = new TextEncoder().encode(recordText(whole));
     await writeFileAtomically(join(partial, recordFile), (put) => put(text));
     await syncFolder(partial);
     // The same step again, after an older run of it: the two have the same weights.
@@ -100,7 +100,7 @@ export async function removeOldCheckpoints(runFolder: string, limit: number): Pr
 }
 
 /**
- * Opens a checkpoint and compares its bytes with the checksum.
+ * Opens a checkpoint and compares its bytes with the checksums.
  * @throws EmuError CHECKPOINT_CORRUPT for a record that cannot be read or bytes that differ from those written,
  *   MODEL_NOT_FOUND if there is no checkpoint.
  */
@@ -150,8 +150,9 @@ async function readRecord(folder: string): Promise<CheckpointRecord> {
       },
     );
   }
+  let written: ReturnType<typeof parseRecord>;
   try {
-    return checkpointSchema.parse(JSON.parse(text));
+    written = parseRecord(text);
   } catch (error) {
     throw new EmuError('CHECKPOINT_CORRUPT', `[train] ${path} does not describe a checkpoint`, {
       hint: 'Go on from an older checkpoint.',
@@ -159,6 +160,11 @@ async function readRecord(folder: string): Promise<CheckpointRecord> {
       cause: error,
     });
   }
+  if (written.isIntact) return written.record;
+  throw new EmuError('CHECKPOINT_CORRUPT', `[train] ${path}: its SHA-256 is not the one that was written`, {
+    hint: 'The file was changed after it was written; go on from an older checkpoint.',
+    details: { path },
+  });
 }
 
 async function sha256Of(path: string): Promise<string> {

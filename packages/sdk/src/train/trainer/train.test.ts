@@ -182,6 +182,27 @@ describe('resuming', () => {
     expect(events[1]).toMatchObject({ type: 'started', step: 15 });
   });
 
+  it('passes over a checkpoint whose record was altered, and reads those of before records had a checksum', async () => {
+    const { folder: path } = await run('a');
+    const record = join(path, 'checkpoint-20', 'checkpoint.json');
+    const text = await readFile(record, 'utf8');
+    const { position } = JSON.parse(text) as { position: number };
+    const altered = text.replace(`"position": ${position}`, `"position": ${position + 1}`);
+    expect(altered).not.toBe(text);
+    const withoutChecksum = text.replace(/,\s*"sha256": "\w+"\s*}\s*$/, '}');
+    for (const damaged of [altered, withoutChecksum]) {
+      await writeFile(record, damaged);
+      const { events } = await run('a', { max_steps: 20 });
+      expect(events[0]).toMatchObject({
+        type: 'warning',
+        message: `[train] ${record}: its SHA-256 is not the one that was written; trying the one before it`,
+      });
+      expect(events[1]).toMatchObject({ type: 'started', step: 15 });
+    }
+    await writeFile(record, withoutChecksum.replace('"version": 2', '"version": 1'));
+    expect((await run('a')).events[0]).toMatchObject({ type: 'started', step: 20 });
+  });
+
   it('refuses another recipe in the same folder, key by key', async () => {
     const { folder: path } = await run('a');
     const error = await failure(run('a', { learning_rate: 0.5, logging_steps: 7 }));

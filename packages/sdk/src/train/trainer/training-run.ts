@@ -161,7 +161,7 @@ export class TrainingRun {
       folder,
       {
         format: 'emu-training-checkpoint',
-        version: 1,
+        version: 2,
         step,
         task: task.name,
         recipe: decidingKeys(recipe) as never,
