@@ -95,8 +95,12 @@ export interface TrainingTask {
   program(key: string): Program;
   /** Keys that a plan looks at: the programs with the largest batches, one for each kind. */
   readonly programKeys: readonly string[];
+  /** What per_device_train_batch_size counts: samples by default, or rows that samples are packed into. */
+  readonly batchUnit?: 'samples' | 'rows';
   /** What else runs on the device, for plans. */
   readonly companion?: TrainingCompanion;
+  /** Looks at the first samples of every source, before a run makes anything. @throws EmuError for those that do not fit. */
+  checkSamples?(): Promise<void>;
   /** Opens the stream at the start (null) or at a position that an earlier stream of the same recipe returned. */
   batches(from: JsonValue | null): BatchStream;
   /** Batches of held-out data, the same every time and finite; their loss is logged as `eval_loss`. */

@@ -5,7 +5,8 @@ import { PackedBatch, type PackedTerms, type PackingModel } from '../packing/pac
 import type { TrainingSequence } from '../packing/training-sequence.js';
 import type { TrainingBatch } from '../task.js';
 import { batchKey, batchLabel, type BatchMaker } from './mixed-stream.js';
-import type { TakenSample } from './sample-reader.js';
+import type { MixedSource } from './recipe-sources.js';
+import { SampleReader, type MixOptions, type TakenSample } from './sample-reader.js';
 
 /** How packed batches are made. */
 export interface PackedMakerOptions {
@@ -51,6 +52,31 @@ export function packedMaker(model: PackingModel, options: PackedMakerOptions): B
       label: batchLabel(reader, ids),
     };
   };
+}
+
+const looked = 8;
+
+/**
+ * Looks at the first samples of every source, before anything is made.
+ * @throws EmuError INVALID_CONFIG naming a sample that rows, pictures or text targets are too few for.
+ */
+export async function checkFirstSamples(
+  sources: readonly MixedSource[],
+  mix: MixOptions,
+  model: PackingModel,
+  { shape, sequenceOf }: Pick<PackedMakerOptions, 'shape' | 'sequenceOf'>,
+): Promise<void> {
+  for (const source of sources) {
+    const reader = new SampleReader(source, { ...mix, workers: 0 }, undefined);
+    try {
+      for (let count = 0; count < looked; count++) {
+        const taken = await reader.next();
+        if (!new PackedBatch(model, shape).add(sequenceOf(taken))) throw tooLarge(taken.sample.id, shape);
+      }
+    } finally {
+      await reader.close();
+    }
+  }
 }
 
 function tooLarge(id: string, { length, pictures, textTargets }: UnifiedShape): EmuError {

@@ -2,6 +2,7 @@ import { ReferenceBackend } from '@emu/program';
 import { describe, expect, it } from 'vitest';
 
 import { smallRecipe, smallTask } from '../../testing/small-training-task.js';
+import type { Recipe } from '../recipe/schema.js';
 import { parseHardware, thisMachine } from './hardware.js';
 import { planText, planTraining, requireFit } from './plan.js';
 
@@ -95,6 +96,26 @@ describe('planTraining', () => {
       copies: 0,
     });
     expect(planOf('full')).toMatchObject({ weights: 228 + 456, gradients: 228, moments: 912 });
+  });
+
+  it('calls rows of packed samples so', () => {
+    const recipe = smallRecipe('out', { per_device_train_batch_size: 2, gradient_accumulation_steps: 3 });
+    const four = parseHardware('gpus=4,flops=1e9,memory=1MiB');
+    const samples = planTraining(task, recipe, four);
+    expect(samples.time).toMatchObject({ samplesPerStep: 24 });
+    expect(planText(samples)).toContain('20 steps of 24 samples, ');
+    const rows = planTraining({ ...task, batchUnit: 'rows' }, recipe, four);
+    expect(rows.time).toMatchObject({ rowsPerStep: 24 });
+    expect(rows.time.samplesPerStep).toBeUndefined();
+    expect(planText(rows)).toContain('20 steps of 24 rows of packed samples, ');
+  });
+
+  it('counts no more checkpoints than a run writes', () => {
+    const disk = (changes: Partial<Recipe>) => planTraining(task, smallRecipe('out', changes), hardware).disk;
+    expect(disk({ save_steps: 0 }).checkpoints).toBe(1);
+    expect(disk({ save_steps: 500 }).checkpoints).toBe(1);
+    expect(disk({ save_steps: 10 }).checkpoints).toBe(2);
+    expect(disk({ save_steps: 1 }).checkpoints).toBe(3);
   });
 
   it('counts a model that makes the batches', () => {

@@ -1,7 +1,7 @@
 import { elementCount, EmuError } from '@emu/program';
 
 import { programFlops } from '../../models/estimate.js';
-import { optimizerSettings } from '../optimizer/parameter-settings.js';
+import { optimizerSettings, type OptimizerSettings } from '../optimizer/parameter-settings.js';
 import type { Recipe } from '../recipe/schema.js';
 import type { TrainingTask } from '../task.js';
 import type { Hardware } from './hardware.js';
@@ -25,21 +25,25 @@ export interface TrainingPlan {
   readonly fits: boolean;
   readonly time: {
     readonly steps: number;
-    /** Samples of a step, over all devices. */
-    readonly samplesPerStep: number;
+    /** Samples of a step, over all devices; unknown for a task that packs them into rows. */
+    readonly samplesPerStep?: number;
+    /** Rows of a step, over all devices, of a task that packs samples into them. */
+    readonly rowsPerStep?: number;
     /** Operations of a step on one device: forward, backward and what makes the batches. */
     readonly flopsPerStep: number;
     readonly secondsPerStep: number;
     readonly seconds: number;
   };
-  /** Bytes. */
-  readonly disk: {
-    readonly checkpoint: number;
-    /** Checkpoints that are there at once, one being written. */
-    readonly checkpoints: number;
-    readonly model: number;
-    readonly total: number;
-  };
+  readonly disk: TrainingDisk;
+}
+
+/** Bytes of files that a run writes. */
+export interface TrainingDisk {
+  readonly checkpoint: number;
+  /** Checkpoints that are there at once, one being written. */
+  readonly checkpoints: number;
+  readonly model: number;
+  readonly total: number;
 }
 
 // One is written before the oldest is taken away.
@@ -54,10 +58,7 @@ export function planTraining(task: TrainingTask, recipe: Recipe, hardware: Hardw
   const programs = plannedPrograms(task, settings, recipe);
   const oneDevice = trainingMemory(task, programs, settings, recipe);
   const memory = hardware.gpus === 1 ? oneDevice : shardedMemory(oneDevice, recipe, hardware);
-  const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
-    parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const trained = count(settings.trained.map(({ parameter }) => parameter));
-  const frozen = count(settings.frozen);
+  const { trained, frozen } = parameterCounts(settings);
 
   const flopsPerRun = programs.map((program) => programFlops(program));
   const meanFlops = flopsPerRun.reduce((sum, flops) => sum + flops, 0) / programs.length;
@@ -65,11 +66,7 @@ export function planTraining(task: TrainingTask, recipe: Recipe, hardware: Hardw
     (meanFlops + (task.companion?.flopsPerBatch ?? 0)) * recipe.gradient_accumulation_steps;
   const secondsPerStep = flopsPerStep / (hardware.flops * hardware.efficiency);
   const steps = recipe.max_steps;
-
-  const tensors = 3 + (recipe.ema_decay > 0 ? 1 : 0);
-  const checkpoint = 4 * tensors * trained;
-  const checkpoints = recipe.save_total_limit + beingWritten;
-  const model = (recipe.bf16 ? 2 : 4) * (trained + frozen);
+  const batch = recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * hardware.gpus;
   return {
     task: task.name,
     parameters: { trained, frozen },
@@ -78,13 +75,33 @@ export function planTraining(task: TrainingTask, recipe: Recipe, hardware: Hardw
     fits: memory.total <= hardware.memory,
     time: {
       steps,
-      samplesPerStep: recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps * hardware.gpus,
+      ...(task.batchUnit === 'rows' ? { rowsPerStep: batch } : { samplesPerStep: batch }),
       flopsPerStep,
       secondsPerStep,
       seconds: secondsPerStep * steps,
     },
-    disk: { checkpoint, checkpoints, model, total: checkpoint * checkpoints + model },
+    disk: trainingDisk(settings, recipe),
   };
+}
+
+function parameterCounts({ trained, frozen }: OptimizerSettings): {
+  readonly trained: number;
+  readonly frozen: number;
+} {
+  const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
+    parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return { trained: count(trained.map(({ parameter }) => parameter)), frozen: count(frozen) };
+}
+
+/** What a run will write: checkpoints, as many as are kept at once, and the model. */
+export function trainingDisk(settings: OptimizerSettings, recipe: Recipe): TrainingDisk {
+  const { trained, frozen } = parameterCounts(settings);
+  const tensors = 3 + (recipe.ema_decay > 0 ? 1 : 0);
+  const checkpoint = 4 * tensors * trained;
+  const saves = recipe.save_steps > 0 ? Math.ceil(recipe.max_steps / recipe.save_steps) : 1;
+  const checkpoints = Math.min(saves, recipe.save_total_limit + beingWritten);
+  const model = (recipe.bf16 ? 2 : 4) * (trained + frozen);
+  return { checkpoint, checkpoints, model, total: checkpoint * checkpoints + model };
 }
 
 /**
@@ -127,17 +144,25 @@ export function requireFit(plan: TrainingPlan, recipe: Recipe): void {
       { hint: memoryAdvice(memory, recipe) + spread, details: { memory, available: hardware.memory } },
     );
   }
-  if (hardware.disk !== undefined && disk.total > hardware.disk) {
-    throw new EmuError(
-      'OUT_OF_MEMORY',
-      `[train] ${disk.checkpoints} checkpoints and the model need ${gibibytes(disk.total)} GiB of disk; ` +
-        `there are ${gibibytes(hardware.disk)} GiB`,
-      {
-        hint: 'Lower save_total_limit, free space, or give another output_dir.',
-        details: { disk, available: hardware.disk },
-      },
-    );
-  }
+  if (hardware.disk !== undefined) requireDisk(disk, hardware.disk);
+}
+
+/**
+ * Refuses a run whose files have no room.
+ * @throws EmuError OUT_OF_MEMORY with what they need and what there is.
+ */
+export function requireDisk(disk: TrainingDisk, availableBytes: number): void {
+  if (disk.total <= availableBytes) return;
+  const checkpoints = disk.checkpoints === 1 ? 'a checkpoint' : `${disk.checkpoints} checkpoints`;
+  throw new EmuError(
+    'OUT_OF_MEMORY',
+    `[train] ${checkpoints} and the model need ${gibibytes(disk.total)} GiB of disk; ` +
+      `there are ${gibibytes(availableBytes)} GiB`,
+    {
+      hint: 'Lower save_total_limit, free space, or give another output_dir.',
+      details: { disk, available: availableBytes },
+    },
+  );
 }
 
 /** A plan as lines for people. */
@@ -151,10 +176,14 @@ export function planText(plan: TrainingPlan): string {
     `task        ${plan.task}: ${millions(parameters.trained)} trained, ${millions(parameters.frozen)} frozen parameters`,
     `hardware    ${devices}`,
     `memory      ${memoryText(memory)}${hardware.gpus > 1 ? ', on each device' : ''}${plan.fits ? '' : '  DOES NOT FIT'}`,
-    `time        ${time.steps} steps of ${time.samplesPerStep} samples, ${secondsText(time.secondsPerStep)} each: ` +
+    `time        ${time.steps} steps of ${batchText(time)}, ${secondsText(time.secondsPerStep)} each: ` +
       secondsText(time.seconds),
     `disk        ${gibibytes(disk.total)} GiB: ${disk.checkpoints} checkpoints of ${gibibytes(disk.checkpoint)}, model ${gibibytes(disk.model)}`,
   ].join('\n');
+}
+
+function batchText({ samplesPerStep, rowsPerStep }: TrainingPlan['time']): string {
+  return rowsPerStep === undefined ? `${samplesPerStep} samples` : `${rowsPerStep} rows of packed samples`;
 }
 
 function millions(count: number): string {

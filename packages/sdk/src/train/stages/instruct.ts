@@ -1,3 +1,4 @@
+import type { SampleSplit } from '@emu/data';
 import { elementCount, EmuError, toFloat32, type TensorData, type WeightSource } from '@emu/program';
 import { z } from 'zod';
 
@@ -12,7 +13,8 @@ import { readTensor } from '../../weights/read-tensor.js';
 import { dataOptions, recipeSources, type MixedSource } from '../data/recipe-sources.js';
 import { fixedSamples } from '../data/fixed-samples.js';
 import { mixedStream } from '../data/mixed-stream.js';
-import { packedMaker } from '../data/packed-maker.js';
+import { checkFirstSamples, packedMaker } from '../data/packed-maker.js';
+import type { TakenSample } from '../data/sample-reader.js';
 import type { JsonValue } from '../json-value.js';
 import { writeAdapter, type AdapterTensor } from '../lora/write-adapter.js';
 import type { ModelSource } from '../model/model-source.js';
@@ -66,22 +68,25 @@ async function createInstructTask(recipe: InstructRecipe, context: StageContext)
   });
   const isTrained = (name: string): boolean => name.includes('.lora_') || name === tokenRowsName;
   const parameters = programParameters([program], isTrained);
-  const open = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number): BatchStream => {
-    const tokenizer = source.conversationTokenizer;
-    const make = packedMaker(
-      { config: source.config, special: tokenizer.specialTokens },
-      {
-        program: programKey,
-        shape,
-        terms: {},
-        hasDropout: adapterDropout > 0,
-        seed: recipe.seed,
-        sequenceOf: ({ sample }) => instructSequence(sample, { ...sequenceModel(source, shape), tokenizer }),
-        ...(recipe.train_role_tokens && { extend: (inputs) => ({ ...inputs, ...roleRows(inputs, source) }) }),
-      },
-    );
-    const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
-    return mixedStream(sources, mix, make, from, limit);
+  const sequenceOf = ({ sample }: TakenSample) =>
+    instructSequence(sample, { ...sequenceModel(source, shape), tokenizer: source.conversationTokenizer });
+  const packing = () => ({ config: source.config, special: source.conversationTokenizer.specialTokens });
+  const mixOf = (split: SampleSplit) => ({
+    seed: seedOf(recipe, split),
+    split,
+    workers: recipe.data_workers,
+  });
+  const open = (split: SampleSplit, from: JsonValue | null, limit?: number): BatchStream => {
+    const make = packedMaker(packing(), {
+      program: programKey,
+      shape,
+      terms: {},
+      hasDropout: adapterDropout > 0,
+      seed: recipe.seed,
+      sequenceOf,
+      ...(recipe.train_role_tokens && { extend: (inputs) => ({ ...inputs, ...roleRows(inputs, source) }) }),
+    });
+    return mixedStream(sources, mixOf(split), make, from, limit);
   };
   const save: TrainingTask['save'] = async (weights, folder) => {
     await writeAdapter(folder, await adapterTensors(source, weights), {
@@ -94,8 +99,10 @@ async function createInstructTask(recipe: InstructRecipe, context: StageContext)
   return {
     name: 'instruct',
     parameters,
+    batchUnit: 'rows',
     programKeys: [programKey],
     program: () => program,
+    checkSamples: () => checkFirstSamples(sources, mixOf('train'), packing(), { shape, sequenceOf }),
     batches: (from) => open('train', from),
     heldOutBatches: () => open('evaluation', null, recipe.eval_batches),
     initial: (name) => initialValues(source, name, parameters),

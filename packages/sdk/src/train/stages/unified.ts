@@ -1,3 +1,4 @@
+import type { SampleSplit } from '@emu/data';
 import { z } from 'zod';
 
 import { image } from '../../image/media.js';
@@ -5,7 +6,8 @@ import { rgbPixels } from '../../image/pixels.js';
 import { dataOptions, recipeSources, type DataOptions, type MixedSource } from '../data/recipe-sources.js';
 import { fixedSamples, textOf } from '../data/fixed-samples.js';
 import { mixedStream } from '../data/mixed-stream.js';
-import { packedMaker } from '../data/packed-maker.js';
+import { checkFirstSamples, packedMaker } from '../data/packed-maker.js';
+import type { TakenSample } from '../data/sample-reader.js';
 import type { JsonValue } from '../json-value.js';
 import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
@@ -100,9 +102,15 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
     hasVisual && sources.some(({ imagined }) => imagined)
       ? unifiedProgram(source.config, shape, { ...options, imagined: true })
       : undefined;
-  const batches = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number) => {
+  const sequenceOf = ({ sample, ...layout }: TakenSample) =>
+    plainSequence(sample, sequenceModel(source, shape), layout);
+  const mixOf = (split: SampleSplit) => ({
+    seed: seedOf(recipe, split),
+    split,
+    workers: recipe.data_workers,
+  });
+  const batches = (split: SampleSplit, from: JsonValue | null, limit?: number) => {
     const { seed } = recipe;
-    const mix = { seed: seedOf(recipe, split), split, workers: recipe.data_workers };
     const make = packedMaker(packingModel(source), {
       program: programKey,
       shape,
@@ -110,17 +118,20 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
       terms: { visual: hasVisual, reconstruction: recipe.reconstruction_weight > 0 },
       hasDropout: dropout > 0,
       seed,
-      sequenceOf: ({ sample, ...layout }) => plainSequence(sample, sequenceModel(source, shape), layout),
+      sequenceOf,
     });
-    return mixedStream(sources, mix, make, from, limit);
+    return mixedStream(sources, mixOf(split), make, from, limit);
   };
   const save: TrainingTask['save'] = (weights, folder) =>
     writeTrainedModel(source, weights, folder, { dtype: recipe.save_dtype });
   return {
     name: 'unified',
     parameters: programParameters([program]),
+    batchUnit: 'rows',
     programKeys: imagining === undefined ? [programKey] : [programKey, imaginingKey],
     program: (key) => (key === imaginingKey && imagining !== undefined ? imagining : program),
+    checkSamples: () =>
+      checkFirstSamples(sources, mixOf('train'), packingModel(source), { shape, sequenceOf }),
     batches: (from) => batches('train', from),
     heldOutBatches: () => batches('evaluation', null, recipe.eval_batches),
     initial: (name) => reconstructionInitial(name, source.config, recipe.seed) ?? source.initial(name),

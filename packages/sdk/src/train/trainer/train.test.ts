@@ -310,6 +310,17 @@ describe('what goes wrong', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
+  it('refuses a run whose files have no room, but not one that goes on', async () => {
+    const error = await failure(run('a', {}, {}, { diskLimitBytes: 9000 }));
+    expect(error.code).toBe('OUT_OF_MEMORY');
+    expect(error.message).toBe(
+      '[train] 3 checkpoints and the model need 0.000017 GiB of disk; there are 0.0000084 GiB',
+    );
+    expect(await readdir(folder)).toEqual([]);
+    await run('a', {}, {}, { diskLimitBytes: 20_000 });
+    await run('a', {}, {}, { diskLimitBytes: 9000 });
+  });
+
   it('names a rule that matches nothing', async () => {
     const error = await failure(run('a', { parameter_rules: [{ match: 'heads', freeze: true }] }));
     expect(error.message).toContain('"heads" matches none of 7 parameters');

@@ -7,8 +7,10 @@ import { stringify } from 'yaml';
 import { makeFolder, syncFolder, writeError, writeFileAtomically } from '../../weights/atomic-file.js';
 import { optimizerSettings, type OptimizerSettings } from '../optimizer/parameter-settings.js';
 import { requireTrainingMemory } from '../plan/memory.js';
+import { requireDisk, trainingDisk } from '../plan/plan.js';
 import type { Recipe } from '../recipe/schema.js';
 import { reportFile, writeReport } from '../report/write-report.js';
+import { listCheckpoints } from '../run-folder/checkpoint.js';
 import { lockFolder } from '../run-folder/run-lock.js';
 import { metricsFile, RunLogs } from '../run-folder/run-logs.js';
 import type { TrainingTask } from '../task.js';
@@ -28,6 +30,8 @@ export interface TrainOptions {
   readonly threads?: number;
   /** Bytes that the run may use; it is refused beforehand when it needs more. Default: no limit. */
   readonly memoryLimitBytes?: number;
+  /** Bytes of disk that a new run may use; it is refused beforehand when it needs more. Default: no limit. */
+  readonly diskLimitBytes?: number;
   /** Stops after the step under way, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onEvent?: TrainingWatcher;
@@ -58,6 +62,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (options.memoryLimitBytes !== undefined) {
     requireTrainingMemory(task, settings, recipe, options.memoryLimitBytes);
   }
+  // One that goes on has most of its files already.
+  if (options.diskLimitBytes !== undefined && (await listCheckpoints(folder)).length === 0) {
+    requireDisk(trainingDisk(settings, recipe), options.diskLimitBytes);
+  }
+  await task.checkSamples?.();
   signal?.throwIfAborted();
   await makeFolder(folder);
   const unlock = await lockFolder(folder);
