@@ -305,7 +305,15 @@ function chosenDtype(files: ModelFiles, dtype: ModelDtype): 'f32' | 'bf16' {
   return stored === 'bf16' || stored === 'f16' ? 'bf16' : 'f32';
 }
 
-function cacheConfig(llama: LlamaConfig, cacheDtype: 'f32' | 'bf16', options: ModelOptions): CacheConfig {
+/**
+ * The key/value cache that a model gets.
+ * @throws EmuError INVALID_OPTION for sizes out of range.
+ */
+export function cacheConfig(
+  llama: LlamaConfig,
+  cacheDtype: 'f32' | 'bf16',
+  options: Pick<ModelOptions, 'cacheTokens' | 'cacheSlots'>,
+): CacheConfig {
   const bytesPerPosition = llama.layers * 2 * llama.width * (cacheDtype === 'f32' ? 4 : 2);
   const affordable = Math.floor(defaultCacheBytes / bytesPerPosition);
   const context = llama.contextLength;

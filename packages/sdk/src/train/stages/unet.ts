@@ -16,6 +16,7 @@ import { repeatedSource } from '../data/repeated-source.js';
 import { chanceOf, type SampleReader } from '../data/sample-reader.js';
 import type { JsonValue } from '../json-value.js';
 import { ConditionSource, pictureTarget, type PictureTarget } from '../model/condition-source.js';
+import { frozenCost } from '../model/frozen-cost.js';
 import { FrozenProgram } from '../model/frozen-program.js';
 import type { ModelSource } from '../model/model-source.js';
 import { programParameters } from '../model/program-parameters.js';
@@ -126,6 +127,12 @@ async function createUNetTask(recipe: UNetRecipe, context: StageContext): Promis
     parameters: programParameters([program]),
     programKeys: [programKey],
     program: () => program,
+    companion: frozenCost(source.config, decoder, {
+      batch,
+      precision: recipePrecision(recipe),
+      encodedShare: recipe.encoded_conditions,
+      madeShare: madeShare(recipe),
+    }),
     batches: (position) => open('train', position),
     heldOutBatches: () => open('evaluation', null, recipe.eval_batches),
     initial: (name) => source.initial(name),
@@ -185,6 +192,14 @@ function repeated(recipe: UNetRecipe, sources: readonly MixedSource[]): readonly
   if (count === 0) return sources;
   const whole = Math.ceil(count / batch) * batch;
   return sources.map((mixed) => ({ ...mixed, source: repeatedSource(mixed.source, whole) }));
+}
+
+/** Share of a run's batches that the frozen models make, when every batch that comes again was kept. */
+function madeShare(recipe: UNetRecipe): number {
+  const { repeat_samples: count, per_device_train_batch_size: batch } = recipe;
+  if (count === 0) return 1;
+  const different = recipe.sources.length * Math.ceil(count / batch);
+  return Math.min(1, different / (recipe.max_steps * recipe.gradient_accumulation_steps));
 }
 
 /** What the frozen models make of a batch. */
