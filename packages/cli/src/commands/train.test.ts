@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -113,6 +114,68 @@ describe('emu train', () => {
       join(output, 'model'),
       join(`${output}-second`, 'model'),
     ]);
+  });
+
+  /** The recipe with another output_dir, and other lines. */
+  const variant = async (name: string, changes: (text: string) => string): Promise<string> => {
+    const path = join(folder, name);
+    const text = (await readFile(recipe, 'utf8')).replace('nowhere', `${output}-${name}`);
+    await writeFile(path, changes(text));
+    return path;
+  };
+  const startingFrom = (model: string) => (text: string) =>
+    text.replace(/^model: .*\ntokenizer: .*$/m, `from: ${model}`);
+
+  it('finds what is wrong in any recipe before the first begins', async () => {
+    const first = await variant('one.yaml', (text) => text);
+    const slip = await variant('two.yaml', (text) => text.replace('learning_rate', 'learning_rat'));
+    const rule = await variant(
+      'three.yaml',
+      (text) => `${text}parameter_rules: [{ match: heads, freeze: true }]\n`,
+    );
+    const lost = await variant('four.yaml', startingFrom(`${output}-nobody/model`));
+    for (const [others, status, message] of [
+      [[slip], 2, 'there is no key "learning_rat"'],
+      [[rule], 2, '"heads" matches none of'],
+      [[lost], 3, `${output}-nobody/model`],
+      [[first], 2, 'have the same output_dir'],
+      [['max_steps'], 2, '[train] "max_steps" is neither a recipe file nor a setting key=value'],
+      [['max_steps=1', 'seed'], 2, '"seed" is not key=value'],
+    ] as const) {
+      const result = await commandResult(['train', first, ...others]);
+      expect(result, result.stderr).toMatchObject({ status, stdout: '' });
+      expect(result.stderr).toContain(message);
+    }
+    await expect(readFile(join(`${output}-one.yaml`, 'recipe.yaml'))).rejects.toThrow('ENOENT');
+  });
+
+  it('plans recipes whose models are not made yet', async () => {
+    const first = await variant('a.yaml', (text) => text);
+    const second = await variant('b.yaml', startingFrom(`${output}-a.yaml/model`));
+    const third = await variant('c.yaml', startingFrom(`${output}-b.yaml/model`));
+    const hardware = ['--dry-run', '--json', '--hardware', 'flops=1e12,memory=8GiB'];
+    const all = await commandResult(['train', first, second, third, ...hardware]);
+    expect(all.status, all.stderr).toBe(0);
+    const [plan, ...others] = jsonLines(all.stdout);
+    expect(others).toEqual([plan, plan]);
+    // Alone: the others lie beside it.
+    const alone = await commandResult(['train', third, 'max_steps=4', ...hardware]);
+    expect(alone.status, alone.stderr).toBe(0);
+    expect(jsonLines(alone.stdout)).toEqual([plan]);
+  });
+
+  it.runIf(existsSync('/proc/self'))('comes back from a folder that cannot be', async () => {
+    const { status, stderr } = await train('output_dir=/proc/nope');
+    expect(status).toBe(2);
+    expect(stderr).toContain('INVALID_OPTION: [write] /proc/nope: the system makes no folder there');
+  });
+
+  it('names a sample that rows are too small for before it makes anything', async () => {
+    const rows = await variant('rows.yaml', (text) => text.replace('contrastive', 'unified'));
+    const { status, stdout, stderr } = await commandResult(['train', rows, 'sequence_length=8']);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toContain('sequence_length');
+    await expect(readFile(join(`${output}-rows.yaml`, 'recipe.yaml'))).rejects.toThrow('ENOENT');
   });
 
   it('plans without running', async () => {

@@ -1,14 +1,17 @@
-import { dirname } from 'node:path';
-import { statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 
 import { backendOf, devices, type Device } from '@emu/sdk';
 import {
   memoryLimit,
+  optimizerSettings,
   parseHardware,
+  plannableRecipe,
   planText,
   planTraining,
   readRecipe,
   recipeJsonSchema,
+  recipesBeside,
   requireFit,
   thisMachine,
   train,
@@ -18,6 +21,7 @@ import {
   type ResolvedRecipe,
   type TrainingTask,
 } from '@emu/sdk/train';
+import { EmuError } from '@emu/program';
 import type { Command } from 'commander';
 
 import {
@@ -76,22 +80,82 @@ export function addTrain(program: Command, terminal: Terminal): void {
         terminal.stdout.write(`${JSON.stringify(recipeJsonSchema(trainingStages), null, 2)}\n`);
         return;
       }
-      const { recipes, settings } = split(recipesAndSettings);
-      if (recipes.length === 0) command.error("error: missing required argument 'recipe'");
+      const { paths, settings } = split(recipesAndSettings);
+      if (paths.length === 0) command.error("error: missing required argument 'recipe'");
       const overrides = flags.resume === undefined ? [] : [`resume_from_checkpoint=${flags.resume}`];
-      for (const path of recipes) {
-        const resolved = await readRecipe(path, [...settings, ...overrides], trainingStages);
-        if (flags.dryRun === true) await plan(context, resolved, flags);
-        else await run(context, resolved, flags);
+      // All of them are read and checked before hours are spent on the first.
+      await checkFiles(paths);
+      const recipes: ResolvedRecipe[] = [];
+      for (const path of paths) {
+        recipes.push(await readRecipe(path, [...settings, ...overrides], trainingStages));
+      }
+      if (flags.dryRun !== true && recipes.length > 1) await check(context, recipes, flags);
+      for (const recipe of recipes) {
+        if (flags.dryRun === true) await plan(context, recipe, recipes, flags);
+        else await run(context, recipe, flags);
       }
     });
 }
 
 /** Recipes come first; what follows the first `key=value` is a setting, well formed or not. */
-function split(words: readonly string[]): { recipes: readonly string[]; settings: readonly string[] } {
+function split(words: readonly string[]): { paths: readonly string[]; settings: readonly string[] } {
   const first = words.findIndex((word) => word.includes('=') && !/\.ya?ml$/.test(word));
   const end = first === -1 ? words.length : first;
-  return { recipes: words.slice(0, end), settings: words.slice(end) };
+  return { paths: words.slice(0, end), settings: words.slice(end) };
+}
+
+/** @throws EmuError INVALID_OPTION for a word that is no file and no setting either. */
+async function checkFiles(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    const isFile = await stat(path).then(
+      (found) => found.isFile(),
+      () => false,
+    );
+    // A recipe that is not there is told by who reads it.
+    if (isFile || /\.ya?ml$/.test(path)) continue;
+    throw new EmuError(
+      'INVALID_OPTION',
+      `[train] ${JSON.stringify(path)} is neither a recipe file nor a setting key=value`,
+      {
+        hint: `Name a YAML file, or write the setting as ${/^[\w.-]+$/.test(path) ? path : 'max_steps'}=VALUE.`,
+        details: { argument: path },
+      },
+    );
+  }
+}
+
+/**
+ * Makes the tasks of several recipes as for a plan: what their runs would refuse is told before the first begins.
+ * @throws EmuError INVALID_CONFIG for two that have one output_dir, and what the stages say.
+ */
+async function check(
+  context: CommandContext,
+  recipes: readonly ResolvedRecipe[],
+  flags: TrainFlags,
+): Promise<void> {
+  const folders = recipes.map(({ recipe }) => resolve(recipe.output_dir));
+  for (const [index, resolved] of recipes.entries()) {
+    const { file, recipe } = resolved;
+    const same = folders.indexOf(folders[index] ?? '');
+    if (same < index) {
+      throw new EmuError(
+        'INVALID_CONFIG',
+        `[train] ${recipes[same]?.file ?? ''} and ${file} have the same output_dir ${recipe.output_dir}`,
+        { hint: 'Each run needs a folder of its own.', details: { folder: recipe.output_dir } },
+      );
+    }
+    // What it starts from is there, or an earlier one makes it.
+    const plannable = await plannableRecipe(resolved, recipes.slice(0, index));
+    try {
+      await withTask(context, plannable, flags, true, (task) => {
+        optimizerSettings(recipe, task.parameters);
+        return Promise.resolve();
+      });
+    } catch (error) {
+      context.note(`${file} cannot run, so none is begun`);
+      throw error;
+    }
+  }
 }
 
 async function run(context: CommandContext, resolved: ResolvedRecipe, flags: TrainFlags): Promise<void> {
@@ -99,12 +163,14 @@ async function run(context: CommandContext, resolved: ResolvedRecipe, flags: Tra
   const { signal } = context.terminal;
   await withTask(context, resolved, flags, false, async (task) => {
     const threads = threadsOf(context, flags);
+    const disk = await freeDisk(recipe.output_dir);
     const { report, model, step } = await train({
       backend: backendOf(deviceOf(context, flags)),
       task,
       recipe,
       recipeText: text,
       memoryLimitBytes: memoryLimit(),
+      ...(disk !== undefined && { diskLimitBytes: disk }),
       ...(threads !== undefined && { threads }),
       signal,
       onEvent: trainingEvents(context),
@@ -114,9 +180,16 @@ async function run(context: CommandContext, resolved: ResolvedRecipe, flags: Tra
   });
 }
 
-async function plan(context: CommandContext, resolved: ResolvedRecipe, flags: TrainFlags): Promise<void> {
+async function plan(
+  context: CommandContext,
+  resolved: ResolvedRecipe,
+  recipes: readonly ResolvedRecipe[],
+  flags: TrainFlags,
+): Promise<void> {
   const { recipe } = resolved;
-  await withTask(context, resolved, flags, true, async (task) => {
+  // The model that it starts from may not be there yet; the recipe that will make it knows the sizes.
+  const others = [...recipes, ...(await recipesBeside(resolved, trainingStages))];
+  await withTask(context, await plannableRecipe(resolved, others), flags, true, async (task) => {
     const planned = planTraining(task, recipe, await hardwareOf(context, recipe, flags));
     if (context.json) writeJson(context.terminal.stdout, planned);
     else context.terminal.stdout.write(`${planText(planned)}\n`);
@@ -139,8 +212,9 @@ async function hardwareOf(context: CommandContext, recipe: Recipe, flags: TrainF
 async function freeDisk(folder: string): Promise<number | undefined> {
   for (let place = folder; ; place = dirname(place)) {
     try {
-      const { bavail, bsize } = await statfs(place);
-      return bavail * bsize;
+      const { blocks, bavail, bsize } = await statfs(place);
+      // File systems such as /proc have no size.
+      return blocks === 0 ? undefined : bavail * bsize;
     } catch {
       if (dirname(place) === place) return undefined;
     }

@@ -36,5 +36,6 @@ export * from './trainer/index.js';
 export * from './recipe/index.js';
 export * from './plan/index.js';
 export { trainingStages } from './stages/index.js';
+export { plannableRecipe, recipesBeside } from './stages/plannable-recipe.js';
 export * from './run-folder/index.js';
 export { mergeAdapter, type MergeOptions } from './lora/merge-adapter.js';

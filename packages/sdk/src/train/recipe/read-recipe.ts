@@ -17,7 +17,9 @@ export interface ResolvedRecipe {
   readonly recipe: Recipe;
   /** The recipe as YAML with the origin of each value. */
   readonly text: string;
-  /** Folder of the recipe file, absolute. */
+  /** The recipe file, as it was named. */
+  readonly file: string;
+  /** Its folder, absolute. */
   readonly folder: string;
 }
 
@@ -62,7 +64,7 @@ export function parseRecipe(
   if (!parsed.success) throw invalidRecipe(source, schema, parsed.error.issues);
   // Checked against the schema that is made of the trainer's.
   const recipe = parsed.data as unknown as Recipe;
-  return { stage, recipe, text: resolvedText(recipe, (place) => source.originOf(place) ?? 'default') };
+  return { stage, recipe, file, text: resolvedText(recipe, (place) => source.originOf(place) ?? 'default') };
 }
 
 function stageOf(source: RecipeSource, stages: readonly StageDefinition[]): StageDefinition {
