@@ -89,7 +89,7 @@ export function modelCard({ name, bytes, report, runs, textOnlyRuns = [], notes 
       'draws itself (`@emu/data`). It reads and writes pictures of 64 x 64 pixels with one to three colored shapes, and English ' +
       'sentences about them. Of the world outside it knows nothing.',
     `The folder takes ${(bytes / 1e6).toFixed(1)} MB, tokenizer included. Training took ${hours(total)} hours on 2 CPU cores, by the ` +
-      "clock of the runs' logs.",
+      'clock of the logs that are kept.',
     '## Scores',
     `Printed by \`emu eval models/${name} --suite tiny --limit ${report.limit}\`; what each score is stands in ` +
       '[docs/cli.md](../../docs/cli.md#emu-eval).' +
@@ -106,7 +106,7 @@ export function modelCard({ name, bytes, report, runs, textOnlyRuns = [], notes 
     trainingTable(runs),
     ...(textOnlyRuns.length === 0 ? [] : ['With the text loss alone:', trainingTable(textOnlyRuns)]),
     '![Losses over steps](curves.svg)',
-    'Again from nothing, each stage from the folder of the one before (the same command goes on where it was stopped):',
+    'Another one from nothing, each stage from the folder of the one before (the same command goes on where it was stopped):',
     '    emu train recipes/tiny/*.yaml',
     '## What to know',
     'Scores are of scenes that training never shows. Held-out combinations are eight pairs of color and shape and eight relations ' +
