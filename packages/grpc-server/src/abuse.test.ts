@@ -83,7 +83,8 @@ function unfinished(connection: ClientHttp2Session, bytes: number): Promise<stri
   stream.write(framed(Buffer.alloc(bytes), 0, bytes + 1000));
   return new Promise((resolve) => {
     const tell = (headers: Record<string, unknown>): void => {
-      if (headers['grpc-status'] !== undefined) resolve(String(headers['grpc-status']));
+      const status = headers['grpc-status'];
+      if (typeof status === 'string') resolve(status);
     };
     stream.on('response', tell);
     stream.on('trailers', tell);

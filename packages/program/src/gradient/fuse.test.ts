@@ -54,11 +54,11 @@ async function gradientsOf(
     if (!name.startsWith('gradient.')) await session.writeState(name, values);
   }
   const outputs = await session.compile(step).run(inputs);
-  const found = await Promise.all(
-    names.map((name) =>
-      into === 'states' ? session.readState(`gradient.${name}`) : outputs[`gradient.${name}`],
-    ),
-  );
+  const found: unknown[] = [];
+  for (const name of names) {
+    const key = `gradient.${name}`;
+    found.push(into === 'states' ? await session.readState(key) : outputs[key]);
+  }
   return [outputs['loss'], ...found].map((values) => [...(values as Float32Array)]);
 }
 
@@ -73,7 +73,9 @@ describe('a head and its backward pass as one call', () => {
       const [fused, apart] = [await gradientsOf(program, 'states'), await gradientsOf(program, 'outputs')];
       const digits = dtype === 'f32' ? 6 : 2;
       fused.forEach((values, which) => {
-        values.forEach((value, i) => expect(value).toBeCloseTo(apart[which]?.[i] ?? NaN, digits));
+        values.forEach((value, i) => {
+          expect(value).toBeCloseTo(apart[which]?.[i] ?? NaN, digits);
+        });
       });
     },
   );

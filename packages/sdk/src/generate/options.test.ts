@@ -36,7 +36,7 @@ describe('defaults', () => {
   });
 
   it('have room for the longest choice and the end after it', () => {
-    const encode = (text: string): readonly number[] => [...text].map(Number);
+    const encode = (text: string): readonly number[] => Array.from(text, Number);
     const choices = ['12', '1'.repeat(70)];
     expect(settingsWith({ choices }, {}, encode)).toMatchObject({ maxNewTokens: 71, isMaxGiven: true });
     expect(settingsWith({ choices, maxNewTokens: 70 }, {}, encode).maxNewTokens).toBe(70);

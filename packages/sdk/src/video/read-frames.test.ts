@@ -68,7 +68,9 @@ describe.skipIf(!hasFfmpeg)('readVideoFrames', () => {
   });
 
   it('does not tell where bytes lay that are no video', async () => {
-    const failed = await readVideoFrames(new TextEncoder().encode('no video'), 3).catch(EmuError.from);
+    const failed = await readVideoFrames(new TextEncoder().encode('no video'), 3).catch((error: unknown) =>
+      EmuError.from(error),
+    );
     expect(failed).toMatchObject({
       code: 'INVALID_VIDEO',
       message: '[video] the file cannot be read: Invalid data found when processing input',

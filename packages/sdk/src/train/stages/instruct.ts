@@ -1,4 +1,3 @@
-import type { SampleSplit } from '@emu/data';
 import { elementCount, EmuError, toFloat32, type TensorData, type WeightSource } from '@emu/program';
 import { z } from 'zod';
 
@@ -71,12 +70,12 @@ async function createInstructTask(recipe: InstructRecipe, context: StageContext)
   const sequenceOf = ({ sample }: TakenSample) =>
     instructSequence(sample, { ...sequenceModel(source, shape), tokenizer: source.conversationTokenizer });
   const packing = () => ({ config: source.config, special: source.conversationTokenizer.specialTokens });
-  const mixOf = (split: SampleSplit) => ({
+  const mixOf = (split: 'train' | 'evaluation') => ({
     seed: seedOf(recipe, split),
     split,
     workers: recipe.data_workers,
   });
-  const open = (split: SampleSplit, from: JsonValue | null, limit?: number): BatchStream => {
+  const open = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number): BatchStream => {
     const make = packedMaker(packing(), {
       program: programKey,
       shape,

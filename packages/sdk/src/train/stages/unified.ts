@@ -1,4 +1,3 @@
-import type { SampleSplit } from '@emu/data';
 import { z } from 'zod';
 
 import { image } from '../../image/media.js';
@@ -104,12 +103,12 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
       : undefined;
   const sequenceOf = ({ sample, ...layout }: TakenSample) =>
     plainSequence(sample, sequenceModel(source, shape), layout);
-  const mixOf = (split: SampleSplit) => ({
+  const mixOf = (split: 'train' | 'evaluation') => ({
     seed: seedOf(recipe, split),
     split,
     workers: recipe.data_workers,
   });
-  const batches = (split: SampleSplit, from: JsonValue | null, limit?: number) => {
+  const batches = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number) => {
     const { seed } = recipe;
     const make = packedMaker(packingModel(source), {
       program: programKey,
