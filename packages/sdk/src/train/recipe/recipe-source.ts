@@ -177,5 +177,5 @@ function setIn(values: Record<string, unknown>, override: Override & { readonly 
 
 function placeText(place: unknown): string {
   if (!Array.isArray(place)) return `is ${JSON.stringify(place).slice(0, 80)}`;
-  return `has ${place.length} entries, numbered from 0,`;
+  return `has ${place.length} ${place.length === 1 ? 'entry' : 'entries'}, numbered from 0,`;
 }

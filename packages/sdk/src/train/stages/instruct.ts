@@ -25,7 +25,7 @@ import { defineStage, type StageContext } from '../stage.js';
 import type { BatchStream, SampleContext, TrainedWeights, TrainingSample, TrainingTask } from '../task.js';
 import { modelOptions, openModelSource, recipePrecision } from './stage-options.js';
 import { inTemporaryFolder } from './trained-copy.js';
-import { packedShape, packingOptions, seedOf, sequenceModel } from './unified.js';
+import { packedShape, packingOptions, seedOf, sequenceModel, type TrainingSplit } from './unified.js';
 
 const instructOptions = z.strictObject({
   ...modelOptions.shape,
@@ -70,12 +70,12 @@ async function createInstructTask(recipe: InstructRecipe, context: StageContext)
   const sequenceOf = ({ sample }: TakenSample) =>
     instructSequence(sample, { ...sequenceModel(source, shape), tokenizer: source.conversationTokenizer });
   const packing = () => ({ config: source.config, special: source.conversationTokenizer.specialTokens });
-  const mixOf = (split: 'train' | 'evaluation') => ({
+  const mixOf = (split: TrainingSplit) => ({
     seed: seedOf(recipe, split),
     split,
     workers: recipe.data_workers,
   });
-  const open = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number): BatchStream => {
+  const open = (split: TrainingSplit, from: JsonValue | null, limit?: number): BatchStream => {
     const make = packedMaker(packing(), {
       program: programKey,
       shape,

@@ -103,12 +103,12 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
       : undefined;
   const sequenceOf = ({ sample, ...layout }: TakenSample) =>
     plainSequence(sample, sequenceModel(source, shape), layout);
-  const mixOf = (split: 'train' | 'evaluation') => ({
+  const mixOf = (split: TrainingSplit) => ({
     seed: seedOf(recipe, split),
     split,
     workers: recipe.data_workers,
   });
-  const batches = (split: 'train' | 'evaluation', from: JsonValue | null, limit?: number) => {
+  const batches = (split: TrainingSplit, from: JsonValue | null, limit?: number) => {
     const { seed } = recipe;
     const make = packedMaker(packingModel(source), {
       program: programKey,
@@ -139,8 +139,11 @@ async function createUnifiedTask(recipe: UnifiedRecipe, context: StageContext): 
   };
 }
 
+/** The splits that training reads. */
+export type TrainingSplit = 'train' | 'evaluation';
+
 /** Seed of the sources in a split. */
-export function seedOf(recipe: Pick<Recipe, 'seed'> & DataOptions, split: 'train' | 'evaluation'): number {
+export function seedOf(recipe: Pick<Recipe, 'seed'> & DataOptions, split: TrainingSplit): number {
   const seed = recipe.data_seed ?? recipe.seed;
   return split === 'train' ? seed : heldOutSeed(seed);
 }
