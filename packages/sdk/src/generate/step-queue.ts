@@ -1,5 +1,5 @@
 import { allAborted } from './all-aborted.js';
-import { afterMicrotasks } from './next-task.js';
+import { afterMicrotasks, nextTask } from './next-task.js';
 import type { Row, RowResult } from './step.js';
 
 /** What a run is given of one `step` call: the rows taken for it, and where to put results or a failure. */
@@ -55,6 +55,8 @@ export class StepQueue {
   readonly #run: Run;
   #pending: PendingStep[] = [];
   #running = false;
+  /** Whether the event loop has turned since the last run began. */
+  #hasTurned = true;
 
   constructor(mostRows: number, run: Run) {
     this.#mostRows = mostRows;
@@ -75,10 +77,13 @@ export class StepQueue {
     this.#running = true;
     try {
       for (;;) {
-        // Lets callers that were answered together ask for their next step together.
-        await afterMicrotasks();
+        // Lets callers that were answered together ask for their next step together. A run that was over before input,
+        // timers and aborts had their turn gives it to them first.
+        await (this.#hasTurned ? afterMicrotasks() : nextTask());
         this.#dropFinished();
         if (this.#pending.length === 0) return;
+        this.#hasTurned = false;
+        void nextTask().then(() => (this.#hasTurned = true));
         await this.#runOnce(this.#takeBatch());
       }
     } finally {
