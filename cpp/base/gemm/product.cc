@@ -5,20 +5,10 @@
 #include "base/gemm/gemm.h"
 #include "base/gemm/packing.h"
 #include "base/gemm/precision.h"
+#include "base/gemm/row_matrix.h"
 
 namespace emu {
 namespace {
-
-struct Matrix {
-  const float* values;
-  int64_t width;
-};
-
-const float* RowPiece(const void* source, int64_t row, int64_t begin, int64_t end, int64_t* stop) {
-  const Matrix& matrix = *static_cast<const Matrix*>(source);
-  *stop = end;
-  return matrix.values + row * matrix.width + begin;
-}
 
 Status ReadFlag(const CallTypes& call, const char* name, bool* out) {
   int64_t value = 0;
@@ -93,7 +83,7 @@ Status PlanProduct(const CallTypes& call, bool adds, CallPlan* plan) {
       for (int64_t i = part.begin; i < part.end; ++i) widened[i] = ToFloat(a[i]);
       return;
     }
-    const Matrix a = {widens ? widened : task.in(in_a), shape.width};
+    const RowMatrix a = {widens ? widened : task.in(in_a), shape.width};
     GemmOperands operands = {};
     if (product.transpose_a) {
       operands.left.columns = a.values;

@@ -3,22 +3,9 @@
 #include "base/call_checks.h"
 #include "base/gemm/gemm.h"
 #include "base/gemm/packing.h"
+#include "base/gemm/row_matrix.h"
 
 namespace emu {
-namespace {
-
-struct Matrix {
-  const float* values;
-  int64_t width;
-};
-
-const float* RowPiece(const void* source, int64_t row, int64_t begin, int64_t end, int64_t* stop) {
-  const Matrix& matrix = *static_cast<const Matrix*>(source);
-  *stop = end;
-  return matrix.values + row * matrix.width + begin;
-}
-
-}  // namespace
 
 Status PlanLinear(const CallTypes& call, CallPlan* plan) {
   BoundSides sides;
@@ -47,7 +34,7 @@ Status PlanLinear(const CallTypes& call, CallPlan* plan) {
                      task.shared_scratch);
       return;
     }
-    const Matrix matrix = {task.in(0), shape.width};
+    const RowMatrix matrix = {task.in(0), shape.width};
     GemmOperands operands = {};
     operands.left.rows = {RowPiece, &matrix};
     operands.packed = packed ? task.inputs[1] : task.shared_scratch;

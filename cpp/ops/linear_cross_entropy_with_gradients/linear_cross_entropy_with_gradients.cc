@@ -6,6 +6,7 @@
 #include "base/gemm/gemm.h"
 #include "base/gemm/packing.h"
 #include "base/gemm/precision.h"
+#include "base/gemm/row_matrix.h"
 #include "base/targets.h"
 
 namespace emu {
@@ -21,12 +22,6 @@ constexpr int64_t kPackedBytes = 1 << 20;
 constexpr int64_t kLeastPanels = 2, kMostPanels = 8;
 // Rows of x that a task copies at a time, as in other products.
 constexpr int64_t kCopiedRows = 192;
-
-const float* RowOf(const void* source, int64_t row, int64_t begin, int64_t end, int64_t* stop) {
-  const PlainMatrix& matrix = *static_cast<const PlainMatrix*>(source);
-  *stop = end;
-  return static_cast<const float*>(matrix.data) + row * matrix.stride + begin;
-}
 
 // One piece of rows: the phases, the tasks of each, and how a task does its part.
 class Piece {
@@ -101,9 +96,9 @@ class Piece {
     const PlainMatrix weight = {at.weight + first * own.width, DType::kF32, own.width, false};
     const int64_t panels = PanelCount(isa_, columns);
     RunPackingTask(isa_, own.weight, weight, columns, own.width, {panels, 1}, 0, at.scratch);
-    const PlainMatrix x = {at.x, DType::kF32, own.width, false};
+    const RowMatrix x = {at.x, own.width};
     GemmOperands operands = {};
-    operands.left.rows = {RowOf, &x};
+    operands.left.rows = {RowPiece, &x};
     operands.packed = at.scratch;
     operands.activation = ActivationKind::kNone;
     operands.out = at.logits + first;
@@ -116,11 +111,11 @@ class Piece {
   }
 
   void InputGradient(const Operands& at, int64_t task) const {
-    const PlainMatrix gradient = {at.logits, DType::kF32, logits_.outputs, false};
-    const PlainMatrix weight = {at.weight, DType::kF32, logits_.width, false};
+    const RowMatrix gradient = {at.logits, logits_.outputs};
+    const RowMatrix weight = {at.weight, logits_.width};
     GemmOperands operands = {};
-    operands.left.rows = {RowOf, &gradient};
-    operands.lines = {RowOf, &weight};
+    operands.left.rows = {RowPiece, &gradient};
+    operands.lines = {RowPiece, &weight};
     operands.activation = ActivationKind::kNone;
     operands.out = at.dx;
     RunGemmTask(isa_, dx_, dx_split_, operands, task, at.scratch);
