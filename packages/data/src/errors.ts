@@ -1,16 +1,20 @@
-/** The codes of the project's error table that data can end in. */
-export type DataErrorCode = 'INVALID_OPTION' | 'INTERNAL' | 'CANCELLED';
-
-const exitStatus: Readonly<Record<DataErrorCode, number>> = {
+const exitStatus = {
   INVALID_OPTION: 2,
+  MEDIA_NOT_FOUND: 3,
+  DATA_CORRUPT: 3,
   INTERNAL: 1,
   CANCELLED: 130,
-};
+} as const;
 const grpcStatus = {
   INVALID_OPTION: 'INVALID_ARGUMENT',
+  MEDIA_NOT_FOUND: 'NOT_FOUND',
+  DATA_CORRUPT: 'DATA_LOSS',
   INTERNAL: 'INTERNAL',
   CANCELLED: 'CANCELLED',
 } as const;
+
+/** The codes of the project's error table that data can end in. */
+export type DataErrorCode = keyof typeof exitStatus;
 
 export interface DataErrorOptions {
   /** What the caller can do about it, as one imperative sentence. */
@@ -28,7 +32,7 @@ export class DataError extends Error {
   readonly code: DataErrorCode;
   readonly hint: string | undefined;
   readonly details: Readonly<Record<string, unknown>>;
-  readonly status: 'INVALID_ARGUMENT' | 'INTERNAL' | 'CANCELLED';
+  readonly status: (typeof grpcStatus)[DataErrorCode];
   readonly exitStatus: number;
 
   constructor(code: DataErrorCode, message: string, options: DataErrorOptions = {}) {

@@ -33,6 +33,7 @@ export const errorTable = {
   MODEL_NOT_FOUND: { status: 'NOT_FOUND', exit: 3 },
   MEDIA_NOT_FOUND: { status: 'NOT_FOUND', exit: 3 },
   JOB_NOT_FOUND: { status: 'NOT_FOUND', exit: 3 },
+  DATA_CORRUPT: { status: 'DATA_LOSS', exit: 3 },
   CHECKPOINT_CORRUPT: { status: 'DATA_LOSS', exit: 3 },
   CHECKPOINT_UNSAFE: { status: 'FAILED_PRECONDITION', exit: 3 },
   MODEL_DISPOSED: { status: 'FAILED_PRECONDITION', exit: 1 },

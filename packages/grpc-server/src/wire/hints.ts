@@ -21,6 +21,7 @@ export const generalHints: Readonly<Record<EmuErrorCode, string>> = {
   MODEL_NOT_FOUND: 'ListModels tells the names of the models.',
   MEDIA_NOT_FOUND: 'Upload the file with MediaService, with the same key, and use the name it returns.',
   JOB_NOT_FOUND: 'ListTrainingJobs tells the names of the jobs.',
+  DATA_CORRUPT: 'Ask whoever runs the server to repair the shard that the message names.',
   CHECKPOINT_CORRUPT: 'Ask whoever runs the server to fetch the model again.',
   CHECKPOINT_UNSAFE:
     'Ask whoever runs the server to convert the model to safetensors from a source that they trust.',

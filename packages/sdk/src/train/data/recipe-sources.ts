@@ -1,77 +1,95 @@
-import { besideTasks, drawnWorld, questionTasks, sampleKinds, type SampleSource } from '@emu/data';
+import { besideTasks, drawnWorld, questionTasks, sampleKinds, shards, type SampleSource } from '@emu/data';
 import { EmuError } from '@emu/program';
 import { z } from 'zod';
 
+import { decodeImage } from '../../image/decode-node.js';
+
 const tasks = [...questionTasks, ...besideTasks] as const;
 
+const drawnWorldOptions = z
+  .strictObject({
+    size: z.int().min(16).max(1024).default(64).describe('side of the pictures in pixels'),
+    kinds: z
+      .partialRecord(z.enum(sampleKinds), z.number().min(0))
+      .describe('kinds of samples with the chance of each'),
+    alike: z
+      .int()
+      .min(1)
+      .max(8)
+      .default(1)
+      .describe('pairs in a row that differ in shapes alone: hard negatives of a contrastive batch'),
+    least_objects: z
+      .int()
+      .min(1)
+      .max(3)
+      .default(1)
+      .describe('objects that the scene of a pair has at least; three together are the rarest'),
+    most_objects: z
+      .int()
+      .min(1)
+      .max(3)
+      .default(3)
+      .describe('objects that the scene of a pair may have at most; lone ones teach shapes soonest'),
+    questions: z
+      .int()
+      .min(1)
+      .max(8)
+      .default(1)
+      .describe('questions about one picture or film at most: more to learn of what is encoded once'),
+    tasks: z
+      .partialRecord(z.enum(tasks), z.number().min(0))
+      .optional()
+      .describe('what questions about a picture ask for, with the chance of each; by default all alike'),
+    shots: z
+      .array(z.int().min(0).max(32))
+      .min(1)
+      .default([2, 4, 8])
+      .describe('numbers of examples that a few-shot document may have'),
+    gray: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe('chance that pictures are gray where no text names a color: shapes by their outline alone'),
+  })
+  .describe('scenes drawn from the seed, without end');
+
+const shardOptions = z
+  .strictObject({
+    train: z.string().min(1).describe('tar files, as in data/train-{000000..000123}.tar'),
+    evaluation: z.string().min(1).optional().describe('tar files for eval_steps, which training never reads'),
+  })
+  .describe(
+    'samples in tar files as WebDataset lays them out: a picture with a .txt, or a .json of elements',
+  );
+
 /** One source of samples in a recipe. */
-export const sourceOptions = z.strictObject({
-  name: z.string().min(1).describe('names the source in logs'),
-  weight: z.number().positive().default(1).describe('share of the steps that take their batch from it'),
-  drawn_world: z
-    .strictObject({
-      size: z.int().min(16).max(1024).default(64).describe('side of the pictures in pixels'),
-      kinds: z
-        .partialRecord(z.enum(sampleKinds), z.number().min(0))
-        .describe('kinds of samples with the chance of each'),
-      alike: z
-        .int()
-        .min(1)
-        .max(8)
-        .default(1)
-        .describe('pairs in a row that differ in shapes alone: hard negatives of a contrastive batch'),
-      least_objects: z
-        .int()
-        .min(1)
-        .max(3)
-        .default(1)
-        .describe('objects that the scene of a pair has at least; three together are the rarest'),
-      most_objects: z
-        .int()
-        .min(1)
-        .max(3)
-        .default(3)
-        .describe('objects that the scene of a pair may have at most; lone ones teach shapes soonest'),
-      questions: z
-        .int()
-        .min(1)
-        .max(8)
-        .default(1)
-        .describe('questions about one picture or film at most: more to learn of what is encoded once'),
-      tasks: z
-        .partialRecord(z.enum(tasks), z.number().min(0))
-        .optional()
-        .describe('what questions about a picture ask for, with the chance of each; by default all alike'),
-      shots: z
-        .array(z.int().min(0).max(32))
-        .min(1)
-        .default([2, 4, 8])
-        .describe('numbers of examples that a few-shot document may have'),
-      gray: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0)
-        .describe('chance that pictures are gray where no text names a color: shapes by their outline alone'),
-    })
-    .describe('scenes drawn from the seed, without end'),
-  text_first: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0.5)
-    .describe('chance that the text of a pair comes before its picture'),
-  answers_only: z
-    .boolean()
-    .default(false)
-    .describe('unified stage: texts of users are read and not learned, as in instruction tuning'),
-  imagined: z
-    .boolean()
-    .default(false)
-    .describe(
-      'unified stage: a picture after a text is learned without being read, from zeros and from own predictions',
-    ),
-});
+export const sourceOptions = z
+  .strictObject({
+    name: z.string().min(1).describe('names the source in logs'),
+    weight: z.number().positive().default(1).describe('share of the steps that take their batch from it'),
+    drawn_world: drawnWorldOptions.optional(),
+    shards: shardOptions.optional(),
+    text_first: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.5)
+      .describe('chance that the text of a pair comes before its picture'),
+    answers_only: z
+      .boolean()
+      .default(false)
+      .describe('unified stage: texts of users are read and not learned, as in instruction tuning'),
+    imagined: z
+      .boolean()
+      .default(false)
+      .describe(
+        'unified stage: a picture after a text is learned without being read, from zeros and from own predictions',
+      ),
+  })
+  .refine(({ drawn_world, shards: files }) => (drawn_world === undefined) !== (files === undefined), {
+    error: 'needs one of drawn_world and shards',
+  });
 export type SourceOptions = z.output<typeof sourceOptions>;
 
 /** Keys of every stage that reads samples. */
@@ -105,15 +123,10 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
       details: { name: twice },
     });
   }
-  return sources.map(({ name, weight, drawn_world, imagined, ...layout }) => {
-    const { text_first: textFirst, answers_only: answersOnly } = layout;
-    const { least_objects: leastObjects, most_objects: mostObjects, tasks: asked, ...world } = drawn_world;
+  return sources.map((options) => {
+    const { name, weight, text_first: textFirst, answers_only: answersOnly, imagined } = options;
     try {
-      const source = drawnWorld({
-        ...{ name, ...world, leastObjects, mostObjects },
-        ...(asked && { tasks: asked }),
-      });
-      return { source, weight, textFirst, answersOnly, imagined };
+      return { source: sampleSource(options), weight, textFirst, answersOnly, imagined };
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       throw new EmuError('INVALID_CONFIG', `[train] source ${JSON.stringify(name)}: ${problem}`, {
@@ -121,5 +134,25 @@ export function recipeSources({ sources }: Pick<DataOptions, 'sources'>): readon
         details: { source: name },
       });
     }
+  });
+}
+
+function sampleSource({ name, drawn_world, shards: files }: SourceOptions): SampleSource {
+  if (files !== undefined) {
+    const { train, evaluation } = files;
+    return shards({ name, train, ...(evaluation && { evaluation }), decode: decodeImage });
+  }
+  const {
+    least_objects: leastObjects,
+    most_objects: mostObjects,
+    tasks: asked,
+    ...world
+  } = drawn_world ?? {};
+  return drawnWorld({
+    name,
+    ...world,
+    ...(leastObjects && { leastObjects }),
+    ...(mostObjects && { mostObjects }),
+    ...(asked && { tasks: asked }),
   });
 }

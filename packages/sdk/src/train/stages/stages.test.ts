@@ -1,11 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { drawnWorld } from '@emu/data';
 import { EmuError } from '@emu/program';
+import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { encodePng } from '../../image/encode-node.js';
 import { image } from '../../image/media.js';
+import { rgbPixels } from '../../image/pixels.js';
 import { backendOf, Emu } from '../../node.js';
 import { mergeAdapter } from '../lora/merge-adapter.js';
 import { parseRecipe } from '../recipe/index.js';
@@ -267,6 +271,60 @@ describe('the stages of training', { timeout: 240_000 }, () => {
     for (const [index, chance] of (chances[0] ?? []).entries()) {
       expect(chances[1]?.[index]).toBeCloseTo(chance, 3);
     }
+  });
+});
+
+/** Pairs of the drawn world as a tar file of PNG and text; `broken` is the number of one whose picture is cut off. */
+async function writeShard(path: string, first: number, broken?: number): Promise<void> {
+  const archive = pack();
+  const stream = drawnWorld({ size: 32 }).open({ seed: 5, split: 'train', position: { index: first } });
+  for (let index = first; index < first + 24; index++) {
+    const [picture, text] = (await stream.next()).value?.elements ?? [];
+    if (picture?.type !== 'image' || text?.type !== 'text') throw new Error('a pair is a picture and a text');
+    const { width, height, data } = picture.image;
+    const png = await encodePng(rgbPixels(width, height, data));
+    archive.entry({ name: `${index}.png` }, Buffer.from(index === broken ? png.subarray(0, 60) : png));
+    archive.entry({ name: `${index}.txt` }, text.text);
+  }
+  archive.finalize();
+  await stream.close();
+  await writeFile(path, archive as AsyncIterable<Uint8Array>);
+}
+
+describe('a run on shards', { timeout: 240_000 }, () => {
+  it('names a corrupt sample, loses no step, and goes on when the shard is mended', async () => {
+    const shardsAt = (name: string): string => join(folder, `${name}-{0..1}.tar`);
+    const lines = (name: string): readonly string[] => [
+      `sources: [{ name: mine, shards: { train: "${shardsAt(name)}", evaluation: "${join(folder, 'whole-0.tar')}" } }]`,
+      'per_device_train_batch_size: 4',
+      'eval_steps: 10',
+      'eval_batches: 1',
+      'text_tower: { width: 32, layers: 1, heads: 2, context_length: 24 }',
+    ];
+    for (const [name, broken] of [['whole'], ['hurt', 40]] as const) {
+      await writeShard(join(folder, `${name}-0.tar`), 0, broken);
+      await writeShard(join(folder, `${name}-1.tar`), 24, broken);
+    }
+    const undisturbed = await run('contrastive', 'on-shards', lines('whole'));
+    expect(undisturbed.losses).toHaveLength(30);
+
+    const hurt = run('contrastive', 'on-hurt-shards', lines('hurt'));
+    await expect(hurt).rejects.toThrow(
+      `[shards] sample "40" of ${join(folder, 'hurt-1.tar')}: [image] the png file cannot be decoded`,
+    );
+    await rename(join(folder, 'whole-1.tar'), join(folder, 'hurt-1.tar'));
+    const resumed = await run('contrastive', 'on-hurt-shards', lines('hurt'));
+    expect(resumed.losses.length).toBeLessThan(30);
+    expect(resumed.losses).toEqual(undisturbed.losses.slice(-resumed.losses.length));
+    const bytes = (model: string): Promise<Buffer> => readFile(join(model, 'model.safetensors'));
+    expect((await bytes(resumed.model)).equals(await bytes(undisturbed.model))).toBe(true);
+  });
+
+  it('names a missing shard before anything runs', async () => {
+    const missing = 'sources: [{ name: mine, shards: { train: "nowhere-{0..1}.tar" } }]';
+    await expect(run('contrastive', 'on-no-shards', [missing])).rejects.toThrow(
+      '[shards] there is no shard nowhere-0.tar',
+    );
   });
 });
 

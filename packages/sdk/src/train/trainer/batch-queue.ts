@@ -11,6 +11,8 @@ export interface TakenBatch {
 export class BatchQueue {
   readonly #stream: BatchStream;
   #next: Promise<TakenBatch | undefined>;
+  /** Whether a batch could not be made, which `take` told. */
+  hasFailed = false;
 
   constructor(stream: BatchStream) {
     this.#stream = stream;
@@ -19,7 +21,10 @@ export class BatchQueue {
 
   /** The next batch, or undefined at the end of the data. */
   async take(): Promise<TakenBatch | undefined> {
-    const taken = await this.#next;
+    const taken = await this.#next.catch((error: unknown) => {
+      this.hasFailed = true;
+      throw error;
+    });
     if (taken !== undefined) this.#next = this.#prepare();
     return taken;
   }

@@ -64,6 +64,11 @@ export class TrainingRun {
       }
       const isUnchanged = signal?.aborted === true && progress.step === before;
       if (this.#savedStep !== progress.step && !isUnchanged) await this.#checkpoint();
+    } catch (error) {
+      // Nothing that was trained is lost with a broken sample: the parameters are those of the last whole step.
+      if (queue.hasFailed && this.#savedStep !== progress.step && progress.step > before)
+        await this.#checkpoint();
+      throw error;
     } finally {
       await queue.close();
     }
