@@ -19,7 +19,7 @@ const { createTrainingJob, getTrainingJob, listTrainingJobs, watchTrainingJob, c
 const program = `
 const settings = Object.fromEntries(process.argv.slice(3).filter((a) => a.includes('=')).map((a) => a.split(/=(.*)/)));
 const say = (event) => console.log(JSON.stringify(event));
-if (settings.fail) { console.error('emu: INVALID_CONFIG: no such dataset'); process.exit(2); }
+if (settings.seed === '666') { console.error('emu: INVALID_CONFIG: no such dataset'); process.exit(2); }
 const maxSteps = Number(settings.max_steps ?? 3);
 say({ type: 'started', step: 0, maxSteps, folder: settings.output_dir });
 let step = 0;
@@ -54,12 +54,18 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+const recipeYaml = `stage: vae
+from: somewhere
+max_steps: 3
+sources: [{ name: pairs, drawn_world: { kinds: { pair: 1 } } }]
+`;
+
 const statesOf = (events: readonly WatchTrainingJobResponse[]): readonly TrainingState[] =>
   events.flatMap(({ event }) => (event.case === 'stateChanged' ? [event.value.state] : []));
 
 describe('training jobs', () => {
   it('run in a folder of their own and are followed to the end', async () => {
-    const request = { recipeYaml: 'stage: unified\n', trainingJobId: 'first', overrides: ['max_steps=4'] };
+    const request = { recipeYaml, trainingJobId: 'first', overrides: ['max_steps=4'] };
     const { trainingJob } = await client.unary(createTrainingJob, request);
     expect(trainingJob?.name).toBe('trainingJobs/first');
     const name = 'trainingJobs/first';
@@ -73,16 +79,16 @@ describe('training jobs', () => {
     expect(rest).toEqual(events.slice(2));
     const job = (await client.unary(getTrainingJob, { name })).trainingJob;
     expect({ step: job?.step, total: job?.totalSteps }).toEqual({ step: 4n, total: 4n });
-    expect(await readFile(join(folder, 'jobs/first/recipe.yaml'), 'utf8')).toBe('stage: unified\n');
+    expect(await readFile(join(folder, 'jobs/first/recipe.yaml'), 'utf8')).toBe(recipeYaml);
   });
 
   it('stop at a safe point when they are cancelled; the next one gets its turn', async () => {
     await client.unary(createTrainingJob, {
-      recipeYaml: 'a: 1',
+      recipeYaml,
       trainingJobId: 'long',
       overrides: ['max_steps=100000'],
     });
-    await client.unary(createTrainingJob, { recipeYaml: 'a: 1', trainingJobId: 'next' });
+    await client.unary(createTrainingJob, { recipeYaml, trainingJobId: 'next' });
     const following = client.collect(watchTrainingJob, { name: 'trainingJobs/next' });
     await expect
       .poll(async () => (await client.unary(getTrainingJob, { name: 'trainingJobs/long' })).trainingJob?.step)
@@ -98,9 +104,9 @@ describe('training jobs', () => {
 
   it('tell why they failed', async () => {
     await client.unary(createTrainingJob, {
-      recipeYaml: 'a: 1',
+      recipeYaml,
       trainingJobId: 'bad',
-      overrides: ['fail=1'],
+      overrides: ['seed=666'],
     });
     await client.collect(watchTrainingJob, { name: 'trainingJobs/bad' });
     const { trainingJob } = await client.unary(getTrainingJob, { name: 'trainingJobs/bad' });
@@ -109,20 +115,13 @@ describe('training jobs', () => {
   });
 
   it.each([
+    ['a text that is no recipe', { recipeYaml: 'a: 1' }, 'INVALID_CONFIG', 'recipe_yaml'],
+    ['no YAML', { recipeYaml: '{[' }, 'INVALID_CONFIG', 'recipe_yaml'],
+    ['a wrong setting', { recipeYaml, overrides: ['max_steps=x'] }, 'INVALID_CONFIG', 'recipe_yaml'],
     ['an empty recipe', { recipeYaml: ' ' }, 'INVALID_CONFIG', 'recipe_yaml'],
-    [
-      'a flag for a setting',
-      { recipeYaml: 'a: 1', overrides: ['--device=x'] },
-      'INVALID_OPTION',
-      'overrides[0]',
-    ],
-    ['a path for an id', { recipeYaml: 'a: 1', trainingJobId: '../x' }, 'INVALID_OPTION', 'training_job_id'],
-    [
-      'an id that is taken',
-      { recipeYaml: 'a: 1', trainingJobId: 'first' },
-      'REQUEST_CONFLICT',
-      'training_job_id',
-    ],
+    ['a flag for a setting', { recipeYaml, overrides: ['--device=x'] }, 'INVALID_OPTION', 'overrides[0]'],
+    ['a path for an id', { recipeYaml, trainingJobId: '../x' }, 'INVALID_OPTION', 'training_job_id'],
+    ['an id that is taken', { recipeYaml, trainingJobId: 'first' }, 'REQUEST_CONFLICT', 'training_job_id'],
   ])('are refused for %s', async (_, request, reason, field) => {
     const failure = await failureOf(client.unary(createTrainingJob, request));
     expect({ reason: failure.info?.reason, field: failure.badRequest?.fieldViolations[0]?.field }).toEqual({

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { EmuError } from '@emu/program';
 import type { CreateTrainingJobRequest } from '@emu/proto';
+import { parseRecipe, trainingStages } from '@emu/sdk/train';
 import type { Logger } from 'pino';
 
 import { mayUse, type Caller } from '../access/caller.js';
@@ -148,6 +149,12 @@ export class TrainingJobs {
     if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(id)) {
       throw badField('training_job_id', 'must be 1 to 64 lower-case letters, digits and "-"');
     }
+    // Read here too: who sends a wrong key gets it back at once, not from a job that failed.
+    try {
+      parseRecipe('recipe_yaml', recipeYaml, [...overrides, 'output_dir=run'], trainingStages);
+    } catch (error) {
+      throw refusedRecipe(EmuError.from(error));
+    }
     if (this.#jobs.has(id)) throw conflict('training_job_id', id);
     if (this.#jobs.size >= mostJobs) this.#forgetOldest();
   }
@@ -178,6 +185,13 @@ export class TrainingJobs {
       this.#startNext();
     });
   }
+}
+
+function refusedRecipe({ code, message, hint, details }: EmuError): EmuError {
+  return new EmuError(code, message, {
+    ...(hint && { hint }),
+    details: { ...details, field: 'recipe_yaml' },
+  });
 }
 
 function conflict(field: string, value: string): EmuError {
