@@ -7,6 +7,7 @@ import {
   GenerateRequestSchema,
   GenerationService,
   ImageFormat,
+  ModelService,
   OutputModality,
   StatusSchema,
 } from '@emu/proto';
@@ -202,6 +203,14 @@ describe('bytes that are no call', () => {
     const client = new TestClient(narrow.address ?? '');
     const alive = { prompt: { parts: [{ data: { case: 'text', value: 'alive' } }] } } as const;
     expect((await client.unary(countTokens, alive)).tokenCount).toBeGreaterThan(1);
+    const { limits } = await client.unary(ModelService.method.getServerInfo, {});
+    expect(limits).toMatchObject({
+      maxRequestBytes: 30_000n,
+      maxArrivingBytes: 100_000n,
+      maxArrival: { seconds: 1n, nanos: 500_000_000 },
+      maxFieldCount: 100_000,
+      maxBeamCount: 16,
+    });
     // Four of 20 005 fit; what is never finished gives up its place after a while.
     expect(await Promise.all(ends)).toEqual([...Array<string>(6).fill('8'), ...Array<string>(4).fill('4')]);
     client.close();

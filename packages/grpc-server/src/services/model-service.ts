@@ -12,6 +12,7 @@ import {
 } from '@emu/proto';
 
 import type { ServedModel } from '../served-model.js';
+import { mostFields } from '../wire/field-count.js';
 import { unary, type Route } from '../wire/routes.js';
 import { pageOf } from './paging.js';
 import type { ServiceContext } from './service-context.js';
@@ -81,6 +82,10 @@ function serverInfo({ version, models, limits, jobs, isDraining }: ServiceContex
       maxStreamCount: limits.maxStreams,
       maxQueuedCount: limits.maxQueued,
       maxRetention: durationFromMs(limits.maxRetentionSeconds * 1000),
+      maxBeamCount: limits.maxBeams,
+      maxFieldCount: mostFields,
+      maxArrivingBytes: BigInt(limits.maxArrivingBytes),
+      maxArrival: durationFromMs(limits.maxArrivalMs),
     },
     activeCount: Math.max(0, jobs.running - queuedCount),
     queuedCount,

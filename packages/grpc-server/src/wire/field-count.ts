@@ -6,7 +6,7 @@ import { EmuError } from '@emu/program';
  * Fields and elements that a request may have. The largest that makes sense has a few ten thousand; 16 MiB hold eight
  * million empty ones, and each becomes an object of a hundred bytes.
  */
-const mostFields = 100_000;
+export const mostFields = 100_000;
 
 /**
  * Looks through a message without building anything of it.
