@@ -1,4 +1,5 @@
 import { DataError } from './errors.js';
+import type { ExampleForms } from './kinds/few-shot.js';
 import { plannersOf } from './kinds/index.js';
 import { alikeScene, pairScene, planPair } from './kinds/pair.js';
 import type { Plan } from './kinds/plan.js';
@@ -20,6 +21,10 @@ export interface DrawnRecipe {
   readonly kinds: Readonly<Partial<Record<SampleKind, number>>>;
   /** Numbers of examples that few-shot documents may have. */
   readonly shots: readonly number[];
+  /** Classes that few-shot documents have at most. */
+  readonly classes: number;
+  /** How few-shot documents show their examples, with the chance of each form. */
+  readonly examples: ExampleForms;
   /** Pairs that follow one another and differ in shapes alone. */
   readonly alike: number;
   /** The fewest objects that the scene of a pair may have. */

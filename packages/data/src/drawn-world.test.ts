@@ -14,6 +14,8 @@ function recipe(kind: SampleKind, split: SampleSplit, size = 16): DrawnRecipe {
     size,
     kinds: { [kind]: 1 },
     shots: [0, 2, 8],
+    classes: 3,
+    examples: { pictures: 1 },
     alike: 1,
     leastObjects: 1,
     mostObjects: 3,
@@ -117,6 +119,43 @@ describe('drawn world', () => {
       expect(roles).toEqual(labels.map((label, at) => (labels.indexOf(label) === at ? 'user' : 'assistant')));
       expect(labels).toHaveLength((sample.meta?.shots ?? 0) + 1);
     }
+  });
+
+  it('words the examples of few-shot documents, or repeats a list, and names no held-out combination', () => {
+    const worded = { ...recipe('few-shot', 'train'), shots: [12], classes: 6 };
+    const documents = (examples: DrawnRecipe['examples']): Sample[] =>
+      Array.from({ length: 150 }, (_, index) => drawSample({ ...worded, examples }, index));
+    for (const sample of documents({ words: 1, list: 1 })) {
+      const all = sample.elements.map((each) => (each.type === 'text' ? each : { text: 'a picture' }));
+      for (const [color, shape] of heldOutPairs)
+        expect(all.map(({ text }) => text).join(' ')).not.toContain(`${color} ${shape}`);
+      if (sample.meta?.task === 'list') {
+        const [first, ...rest] = all.map(({ text }) => text);
+        expect(rest.every((text) => text === first)).toBe(true);
+        expect(all.map((each) => 'role' in each && each.role)).toEqual([
+          'user',
+          ...rest.map(() => 'assistant'),
+        ]);
+        continue;
+      }
+      expect(all).toHaveLength(2 * 13);
+      const known = new Map<string, string>();
+      for (let at = 0; at < all.length; at += 2) {
+        const value =
+          all[at]?.text.match(
+            sample.meta?.task === 'color' ? /\w+(?= \w+\.)|^\w+(?=\.)/ : /\w+(?=\.)/,
+          )?.[0] ?? '';
+        const name = all[at + 1]?.text ?? '';
+        expect(known.get(value) ?? name).toBe(name);
+        expect(all[at + 1]).toHaveProperty('role', known.has(value) ? 'assistant' : 'user');
+        known.set(value, name);
+      }
+      expect(known.size).toBeGreaterThan(1);
+    }
+    const counts = documents({ pictures: 1 }).map(
+      ({ elements }) => new Set(elements.map((each) => each.type === 'text' && each.text)).size - 1,
+    );
+    expect(Math.max(...counts)).toBe(6);
   });
 
   it('asks several different questions about one picture or film, each with its answer', () => {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import type { DrawnRecipe } from './drawn-sample.js';
 import { DataError } from './errors.js';
+import { exampleForms, fewestClasses, inventedNames, type ExampleForms } from './kinds/few-shot.js';
 import { sampleKinds } from './kinds/index.js';
 import type { TaskWeights } from './kinds/question.js';
 import { besideTasks, questionTasks } from './language/questions.js';
@@ -18,6 +19,13 @@ export interface DrawnWorldOptions {
   readonly kinds?: Readonly<Partial<Record<SampleKind, number>>>;
   /** Numbers of examples that few-shot documents may have, each 0..32. Default 2, 4, 8. */
   readonly shots?: readonly number[];
+  /** Classes that few-shot documents have at most, 3..8; each document draws its number from 3 on. Default 3. */
+  readonly classes?: number;
+  /**
+   * How few-shot documents show their examples, with the chance of each form: `pictures`, `words` that tell what a picture
+   * would show, or a `list` of words that comes again and again. Default: pictures.
+   */
+  readonly examples?: ExampleForms;
   /**
    * Pairs that follow one another and have all but their shapes in common, 1..8: hard negatives of one batch, without
    * which colours and textures suffice to tell pictures apart. Default 1.
@@ -124,6 +132,13 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
   const shots = (options.shots ?? [2, 4, 8]).map((count) => checkedInteger('shots', count, 0, 32));
   if (shots.length === 0)
     throw new DataError('INVALID_OPTION', '[drawn world] shots needs at least one number');
+  const classes = checkedInteger(
+    'classes',
+    options.classes ?? fewestClasses,
+    fewestClasses,
+    inventedNames.length,
+  );
+  const examples = checkedWeights('examples', exampleForms, options.examples ?? { pictures: 1 });
   const alike = checkedInteger('alike', options.alike ?? 1, 1, shapes.length);
   const mostObjects = checkedInteger('mostObjects', options.mostObjects ?? 3, 1, 3);
   const leastObjects = checkedInteger('leastObjects', options.leastObjects ?? 1, 1, mostObjects);
@@ -136,7 +151,7 @@ export function drawnWorld(options: DrawnWorldOptions = {}): SampleSource {
       const seed = checkedInteger('seed', open.seed, 0, Number.MAX_SAFE_INTEGER);
       const { split } = open;
       const recipe: DrawnRecipe = {
-        ...{ name, size, kinds, shots, alike, leastObjects, mostObjects },
+        ...{ name, size, kinds, shots, classes, examples, alike, leastObjects, mostObjects },
         ...{ questions, gray, seed, split },
         ...(tasks && { tasks }),
       };

@@ -8,6 +8,7 @@ export { drawSample, type DrawnRecipe } from './drawn-sample.js';
 export { drawnWorld, type DrawnWorldOptions } from './drawn-world.js';
 export { shards, type ShardsOptions } from './shards/shards.js';
 export type { ImageDecoder } from './shards/shard-sample.js';
+export { exampleForms, type ExampleForms } from './kinds/few-shot.js';
 export { sampleKinds } from './kinds/index.js';
 export type { TaskWeights } from './kinds/question.js';
 export { besideTasks, questionTasks } from './language/questions.js';

@@ -18,6 +18,8 @@ const recipe: DrawnRecipe = {
   size: 32,
   kinds: { pair: 2, question: 1, blend: 1 },
   shots: [2],
+  classes: 3,
+  examples: { pictures: 1 },
   alike: 1,
   leastObjects: 1,
   mostObjects: 3,

@@ -1,4 +1,12 @@
-import { besideTasks, drawnWorld, questionTasks, sampleKinds, shards, type SampleSource } from '@emu/data';
+import {
+  besideTasks,
+  drawnWorld,
+  exampleForms,
+  questionTasks,
+  sampleKinds,
+  shards,
+  type SampleSource,
+} from '@emu/data';
 import { EmuError } from '@emu/program';
 import { z } from 'zod';
 
@@ -45,6 +53,19 @@ const drawnWorldOptions = z
       .min(1)
       .default([2, 4, 8])
       .describe('numbers of examples that a few-shot document may have'),
+    classes: z
+      .int()
+      .min(3)
+      .max(8)
+      .default(3)
+      .describe('names that a few-shot document has at most; each draws its number from 3 on'),
+    examples: z
+      .partialRecord(z.enum(exampleForms), z.number().min(0))
+      .default({ pictures: 1 })
+      .describe(
+        'how a few-shot document shows its examples, with the chance of each: as pictures, in words, or as a list of ' +
+          'words that comes again and again',
+      ),
     gray: z
       .number()
       .min(0)
