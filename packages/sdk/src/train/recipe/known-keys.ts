@@ -6,6 +6,10 @@ interface SchemaDefinition {
   readonly innerType?: z.ZodType;
   readonly element?: z.ZodType;
   readonly valueType?: z.ZodType;
+  /** What the keys of a record are. */
+  readonly keyType?: z.ZodType;
+  /** The words of an enumeration. */
+  readonly entries?: Readonly<Record<string, string>>;
   readonly options?: readonly z.ZodType[];
   readonly shape?: Readonly<Record<string, z.ZodType>>;
   readonly in?: z.ZodType;
@@ -24,6 +28,12 @@ export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): read
     const inner = shape[String(key)];
     return inner === undefined ? [] : knownKeys(inner, rest);
   }
+  if (key === undefined) return Object.values(keysOf(definition));
   const inside = element ?? valueType;
-  return key === undefined || inside === undefined ? [] : knownKeys(inside, rest);
+  return inside === undefined ? [] : knownKeys(inside, rest);
+}
+
+function keysOf({ keyType }: SchemaDefinition): Readonly<Record<string, string>> {
+  const definition: SchemaDefinition | undefined = keyType?.def;
+  return definition?.entries ?? {};
 }

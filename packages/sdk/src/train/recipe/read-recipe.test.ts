@@ -19,7 +19,13 @@ const stages = [
     options: z.strictObject({
       model: z.string(),
       adapter: adapterOptions.prefault({}),
-      sources: z.array(z.strictObject({ name: z.string(), weight: z.number().positive().default(1) })),
+      sources: z.array(
+        z.strictObject({
+          name: z.string(),
+          weight: z.number().positive().default(1),
+          kinds: z.partialRecord(z.enum(['pair', 'question']), z.number()).optional(),
+        }),
+      ),
     }),
     createTask: () => Promise.reject(new Error('only its recipe is of interest')),
   }),
@@ -181,7 +187,7 @@ describe('a recipe that is wrong', () => {
       'tiny.yaml:10:20 there is no key "wieght" in sources.1 (did you mean weight?)',
     );
     expect(error.message).toContain(
-      'command line sources.0.wait=3 there is no key "wait" in sources.0, only name, weight',
+      'command line sources.0.wait=3 there is no key "wait" in sources.0, only name, weight, kinds',
     );
     expect(error.message).toContain(
       'command line sources.1.weigth=2 there is no key "weigth" in sources.1 (did you mean weight?)',
@@ -190,6 +196,14 @@ describe('a recipe that is wrong', () => {
       'command line adapter.lora_alpa=2 there is no key "lora_alpa" in adapter (did you mean lora_alpha?)',
     );
     expect(error.hint).not.toContain('Did you mean');
+  });
+
+  it('names the nearest of the words that a table may have', () => {
+    const text = recipe.replace('weight: 0.5 }', 'kinds: { par: 1 } }');
+    expect(failure(text).message).toContain('tiny.yaml:10:29 there is no key "par" in sources.1.kinds');
+    expect(failure(text).hint).toBe('Did you mean pair?');
+    const far = failure(recipe.replace('weight: 0.5 }', 'kinds: { wolf: 1 } }'));
+    expect(far.message).toContain('"wolf" in sources.1.kinds, only pair, question');
   });
 
   it('says how long a list is that a setting goes beyond', () => {

@@ -136,7 +136,8 @@ function problemsOf(source: RecipeSource, schema: z.ZodObject, issue: z.core.$Zo
       const nearest = known.includes(word) ? word : nearestName(key, known);
       const whole = [...path, key];
       // The keys of a part are few.
-      const others = nearest === undefined && path.length > 0 ? `, only ${known.join(', ')}` : '';
+      const others =
+        nearest === undefined && path.length > 0 && known.length > 0 ? `, only ${known.join(', ')}` : '';
       return {
         place: source.keyOriginOf(whole),
         key: whole.join('.'),
