@@ -134,6 +134,7 @@ class GrpcServer implements EmuServer {
     this.#log.info({ address: this.address, metrics: this.metricsAddress }, 'listening');
     await Promise.all(this.#models.list.map((model) => warmUp(model)));
     if (this.#current() !== 'warming') return; // drained meanwhile
+    await this.#training?.restore();
     this.#state = 'serving';
     this.#health.serving(this.#training === undefined ? [TrainingService.typeName] : []);
     this.#log.info({ models: this.#models.list.map(({ name, runtime }) => `${name} ${runtime}`) }, 'serving');

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,13 +17,14 @@ const { createTrainingJob, getTrainingJob, listTrainingJobs, watchTrainingJob, c
  * process, so it takes no time and fails on demand.
  */
 const program = `
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 const settings = Object.fromEntries(process.argv.slice(3).filter((a) => a.includes('=')).map((a) => a.split(/=(.*)/)));
 const say = (event) => console.log(JSON.stringify(event));
 if (settings.seed === '666') { console.error('emu: INVALID_CONFIG: no such dataset'); process.exit(2); }
 const maxSteps = Number(settings.max_steps ?? 3);
-say({ type: 'started', step: 0, maxSteps, folder: settings.output_dir });
-let step = 0;
-process.on('SIGTERM', () => { say({ type: 'checkpoint', step }); process.exit(143); });
+let step = existsSync('checkpoint') ? Number(readFileSync('checkpoint', 'utf8')) : 0;
+say({ type: 'started', step, maxSteps, folder: settings.output_dir });
+process.on('SIGTERM', () => { writeFileSync('checkpoint', String(step)); say({ type: 'checkpoint', step }); process.exit(143); });
 const next = () => {
   step += 1;
   say({ type: 'step', step, maxSteps });
@@ -100,6 +101,56 @@ describe('training jobs', () => {
     expect(statesOf(await following).at(-1)).toBe(TrainingState.SUCCEEDED);
     const { trainingJobs } = await client.unary(listTrainingJobs, { pageSize: 2 });
     expect(trainingJobs.map(({ name }) => name)).toEqual(['trainingJobs/next', 'trainingJobs/long']);
+  });
+
+  it('outlive their server: the next one with their folder goes on where they stopped', async () => {
+    const script = join(folder, 'train.mjs');
+    const training = { folder: join(folder, 'kept'), command: [process.execPath, script] as const };
+    const start = async (): Promise<{ client: TestClient; stop: () => Promise<void> }> => {
+      const one = createServer({ models: { small: model.emu }, port: 0, logLevel: 'silent', training });
+      await one.start();
+      const its = new TestClient(one.address ?? '');
+      return { client: its, stop: () => (its.close(), one.drain({ graceMs: 0 })) };
+    };
+    const requestId = '7d5c4b9e-53f2-4a2a-9a5f-6f1f3f0f9d11';
+    const long = { recipeYaml, trainingJobId: 'long', overrides: ['max_steps=200'], requestId };
+    const before = await start();
+    await before.client.unary(createTrainingJob, {
+      recipeYaml,
+      trainingJobId: 'done',
+      overrides: ['seed=666'],
+    });
+    await before.client.collect(watchTrainingJob, { name: 'trainingJobs/done' });
+    await before.client.unary(createTrainingJob, long);
+    await before.client.unary(createTrainingJob, { recipeYaml, trainingJobId: 'waits' });
+    const stepOf = async (one: TestClient): Promise<bigint> =>
+      (await one.unary(getTrainingJob, { name: 'trainingJobs/long' })).trainingJob?.step ?? 0n;
+    await expect.poll(() => stepOf(before.client)).toBeGreaterThan(2n);
+    await before.stop();
+    const stopped = Number(await readFile(join(folder, 'kept/long/checkpoint'), 'utf8'));
+    expect(stopped).toBeGreaterThan(2);
+    await writeFile(join(folder, 'kept/done/job.json.partial'), 'half'); // as kill -9 leaves it
+    await mkdir(join(folder, 'kept/broken'));
+    await writeFile(join(folder, 'kept/broken/job.json'), '{"version":1}');
+
+    const after = await start();
+    const events = await after.client.collect(watchTrainingJob, { name: 'trainingJobs/long' });
+    expect(statesOf(events)).toEqual([TrainingState.QUEUED, TrainingState.RUNNING, TrainingState.SUCCEEDED]);
+    const steps = events.flatMap(({ event }) => (event.case === 'metrics' ? [Number(event.value.step)] : []));
+    expect(steps[0]).toBe(stopped + 1);
+    expect(steps.at(-1)).toBe(200);
+    await after.client.collect(watchTrainingJob, { name: 'trainingJobs/waits' });
+    const { trainingJobs } = await after.client.unary(listTrainingJobs, {});
+    expect(trainingJobs.map(({ name, state }) => [name.split('/')[1], state])).toEqual([
+      ['waits', TrainingState.SUCCEEDED],
+      ['long', TrainingState.SUCCEEDED],
+      ['done', TrainingState.FAILED],
+    ]);
+    expect(trainingJobs[2]?.error?.message).toContain('no such dataset');
+    // A repeat of the request finds it still.
+    const again = await after.client.unary(createTrainingJob, long);
+    expect(again.trainingJob?.state).toBe(TrainingState.SUCCEEDED);
+    await after.stop();
   });
 
   it('tell why they failed', async () => {

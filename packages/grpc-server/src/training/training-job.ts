@@ -15,12 +15,17 @@ import {
 import { EmuError } from '@emu/program';
 
 import { rpcStatus } from '../wire/status.js';
+import { recordVersion, type JobRecord } from './job-record.js';
 
 /** What a job runs. */
 export interface JobCommand {
   readonly id: string;
   readonly owner: string;
   readonly recipe: string;
+  readonly overrides: readonly string[];
+  /** See JobRecord. */
+  readonly requestId: string;
+  readonly digest: string;
   /** The program and its arguments; runs in `folder`. */
   readonly command: readonly [string, ...string[]];
   readonly folder: string;
@@ -40,25 +45,61 @@ const over: readonly TrainingState[] = [
   TrainingState.CANCELLED,
 ];
 
+const endedAs = {
+  succeeded: TrainingState.SUCCEEDED,
+  failed: TrainingState.FAILED,
+  cancelled: TrainingState.CANCELLED,
+} as const;
+
 /** One training run in a process of its own, and everything it tells. */
 export class TrainingJob {
   readonly spec: JobCommand;
-  readonly #createdAt = Date.now();
+  readonly #createdAt: number;
   readonly #events: WatchTrainingJobResponse[] = [];
   readonly #waiters = new Set<() => void>();
   #sequence = 0;
-  #updatedAt = Date.now();
-  #state = TrainingState.QUEUED;
+  #updatedAt: number;
+  #state: TrainingState = TrainingState.QUEUED;
   #child: ChildProcess | undefined;
   #step = 0;
   #totalSteps = 0;
   #lastError = '';
-  #failure: EmuError | undefined;
+  #outcome = '';
   #isCancelled = false;
+  #isInterrupted = false;
 
-  constructor(spec: JobCommand) {
+  /** `record`: what an earlier server knew of it. `onChange` is called whenever its record has changed. */
+  constructor(
+    spec: JobCommand,
+    record?: JobRecord,
+    private readonly onChange: () => void = () => undefined,
+  ) {
     this.spec = spec;
+    this.#createdAt = record?.createdAt ?? Date.now();
+    this.#updatedAt = record?.updatedAt ?? this.#createdAt;
+    if (record !== undefined) {
+      this.#step = record.step;
+      this.#totalSteps = record.totalSteps;
+      this.#outcome = record.outcome;
+      if (record.state !== 'open') this.#state = endedAs[record.state];
+    }
     this.#tellState();
+  }
+
+  /** What outlives the server. */
+  get record(): JobRecord {
+    const { id, owner, overrides, requestId, digest } = this.spec;
+    const ended = Object.entries(endedAs).find(([, state]) => state === this.#state)?.[0];
+    return {
+      version: recordVersion,
+      ...{ id, owner, overrides, requestId, digest },
+      state: (ended as keyof typeof endedAs | undefined) ?? 'open',
+      outcome: this.#outcome,
+      step: this.#step,
+      totalSteps: this.#totalSteps,
+      createdAt: this.#createdAt,
+      updatedAt: this.#updatedAt,
+    };
   }
 
   get isOver(): boolean {
@@ -89,6 +130,7 @@ export class TrainingJob {
     });
     this.#child = undefined;
     if (this.#wasCancelled()) this.#change(TrainingState.CANCELLED);
+    else if (outcome !== '' && this.#isInterrupted) this.#change(TrainingState.QUEUED);
     else if (outcome === '') this.#change(TrainingState.SUCCEEDED);
     else this.#fail(outcome);
   }
@@ -102,6 +144,16 @@ export class TrainingJob {
       this.#change(TrainingState.CANCELLED);
       return;
     }
+    this.#stop(child);
+  }
+
+  /** The same for the end of the server: the job is not over, the next server with its folder goes on. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+    if (this.#child !== undefined) this.#stop(this.#child);
+  }
+
+  #stop(child: ChildProcess): void {
     child.kill('SIGTERM');
     setTimeout(() => {
       if (this.#child === child) child.kill('SIGKILL');
@@ -120,7 +172,7 @@ export class TrainingJob {
       recipeYaml: this.spec.recipe,
       step: BigInt(this.#step),
       totalSteps: BigInt(this.#totalSteps),
-      ...(this.#failure === undefined ? {} : { error: rpcStatus(this.#failure) }),
+      ...(this.#state === TrainingState.FAILED && { error: rpcStatus(failure(this.#outcome)) }),
       createTime: timestampFromMs(this.#createdAt),
       updateTime: timestampFromMs(this.#updatedAt),
     });
@@ -177,17 +229,15 @@ export class TrainingJob {
   }
 
   #fail(outcome: string): void {
-    const why = this.#lastError === '' ? outcome : `${outcome}: ${this.#lastError}`;
-    this.#failure = new EmuError('INVALID_CONFIG', `[training] the run ended with ${why}`, {
-      hint: 'WatchTrainingJob has its log.',
-      details: { outcome },
-    });
+    this.#outcome = this.#lastError === '' ? outcome : `${outcome}: ${this.#lastError}`;
     this.#change(TrainingState.FAILED);
   }
 
   #change(state: TrainingState): void {
     this.#state = state;
+    this.#updatedAt = Date.now();
     this.#tellState();
+    this.onChange();
   }
 
   #tellState(): void {
@@ -195,12 +245,11 @@ export class TrainingJob {
   }
 
   #tell(event: Event): void {
-    this.#updatedAt = Date.now();
     const sequence = BigInt(++this.#sequence);
     this.#events.push(
       create(WatchTrainingJobResponseSchema, {
         sequence,
-        eventTime: timestampFromMs(this.#updatedAt),
+        eventTime: timestampFromMs(Date.now()),
         event,
       }),
     );
@@ -219,6 +268,13 @@ export class TrainingJob {
       signal.addEventListener('abort', wake, { once: true });
     });
   }
+}
+
+function failure(outcome: string): EmuError {
+  return new EmuError('INVALID_CONFIG', `[training] the run ended with ${outcome}`, {
+    hint: 'WatchTrainingJob has its log.',
+    details: { outcome },
+  });
 }
 
 function parsedObject(line: string): Readonly<Record<string, unknown>> | undefined {

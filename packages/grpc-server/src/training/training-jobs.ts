@@ -9,7 +9,8 @@ import type { Logger } from 'pino';
 
 import { mayUse, type Caller } from '../access/caller.js';
 import { badField, checkCount } from '../convert/fields.js';
-import { TrainingJob } from './training-job.js';
+import { storeJob, storedJobs, storeRecord, type JobRecord } from './job-record.js';
+import { TrainingJob, type JobCommand } from './training-job.js';
 
 export interface TrainingOptions {
   /** Every job gets a folder of its own in it. */
@@ -31,6 +32,8 @@ export class TrainingJobs {
   readonly #requests = new Map<string, { readonly digest: string; readonly job: TrainingJob }>();
   readonly #queue: TrainingJob[] = [];
   readonly #running = new Set<Promise<void>>();
+  /** Records on their way to the disk, in their order. */
+  #saved: Promise<unknown> = Promise.resolve();
   /** The check of a recipe that came last: each waits for the one before. */
   #checks: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -52,27 +55,63 @@ export class TrainingJobs {
     if (known !== undefined) throw conflict('request_id', requestId);
     const id = request.trainingJobId === '' ? randomUUID() : request.trainingJobId;
     this.#check(request, id);
-    const folder = join(this.#options.folder, id);
-    const job = new TrainingJob({
+    const job = this.#add({
       id,
       owner: caller.name,
       recipe: request.recipeYaml,
-      folder,
-      // The folder comes last: no override of the caller's may put the run elsewhere.
-      command: [
-        ...this.#options.command,
-        'recipe.yaml',
-        ...request.overrides,
-        `output_dir=${join(folder, 'run')}`,
-      ],
+      overrides: request.overrides,
+      requestId,
+      digest,
     });
-    this.#jobs.set(id, job);
-    if (requestId !== '') this.#requests.set(repeatKey, { digest, job });
-    await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, 'recipe.yaml'), request.recipeYaml);
+    const { spec, record } = job;
+    const stored = this.#saved.then(() => storeJob(spec.folder, { record, recipe: spec.recipe }));
+    this.#saved = stored.catch(() => undefined);
+    try {
+      await stored;
+    } catch (error) {
+      this.#forget(job);
+      throw error;
+    }
     this.#queue.push(job);
     this.#startNext();
     return job;
+  }
+
+  /** Takes up what an earlier server with this folder left: what is over is told of, what is not goes on. */
+  async restore(): Promise<void> {
+    const stored = await storedJobs(this.#options.folder, this.#log);
+    for (const { record, recipe } of stored.slice(-mostJobs)) {
+      const job = this.#add({ ...record, recipe }, record);
+      if (!job.isOver) this.#queue.push(job);
+    }
+    this.#startNext();
+  }
+
+  #add(asked: Omit<JobCommand, 'command' | 'folder'>, record?: JobRecord): TrainingJob {
+    const { id, owner, recipe, overrides, requestId, digest } = asked;
+    const folder = join(this.#options.folder, id);
+    const job: TrainingJob = new TrainingJob(
+      {
+        ...{ id, owner, recipe, overrides, requestId, digest, folder },
+        // The folder comes last: no override of the caller's may put the run elsewhere.
+        command: [...this.#options.command, 'recipe.yaml', ...overrides, `output_dir=${join(folder, 'run')}`],
+      },
+      record,
+      () => {
+        this.#save(job);
+      },
+    );
+    this.#jobs.set(id, job);
+    if (requestId !== '') this.#requests.set(`${owner}\n${requestId}`, { digest, job });
+    return job;
+  }
+
+  #save({ spec, record }: TrainingJob): void {
+    this.#saved = this.#saved
+      .then(() => storeRecord(spec.folder, record))
+      .catch((err: unknown) => {
+        this.#log.error({ err, job: spec.id }, 'the record of a training job could not be written');
+      });
   }
 
   /** Runs the plan of a recipe and starts nothing. @throws EmuError INVALID_CONFIG with what it says. */
@@ -90,6 +129,8 @@ export class TrainingJobs {
       id,
       owner: caller.name,
       recipe: request.recipeYaml,
+      overrides,
+      ...{ requestId: '', digest: '' },
       folder,
       command: [program, ...args, 'recipe.yaml', ...overrides, '--dry-run'],
     });
@@ -125,11 +166,12 @@ export class TrainingJobs {
     return [...this.#jobs.values()].filter(({ spec }) => mayUse(caller, spec.owner)).reverse();
   }
 
-  /** Stops all jobs at a safe point and waits for them. */
+  /** Stops all jobs at a safe point and waits for them; `restore` of the next server goes on with them. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const job of this.#jobs.values()) job.cancel();
+    for (const job of this.#jobs.values()) job.interrupt();
     await Promise.all(this.#running);
+    await this.#saved;
   }
 
   #check({ recipeYaml, overrides }: CreateTrainingJobRequest, id: string): void {
@@ -168,8 +210,12 @@ export class TrainingJobs {
         `[training] ${mostJobs} jobs wait or run, there is no room for more`,
       );
     }
-    this.#jobs.delete(oldest.spec.id);
-    for (const [key, { job }] of this.#requests) if (job === oldest) this.#requests.delete(key);
+    this.#forget(oldest);
+  }
+
+  #forget(job: TrainingJob): void {
+    this.#jobs.delete(job.spec.id);
+    for (const [key, request] of this.#requests) if (request.job === job) this.#requests.delete(key);
   }
 
   #startNext(): void {

@@ -446,7 +446,7 @@ export enum TrainingState {
   UNSPECIFIED = 0,
 
   /**
-   * Waits for its turn.
+   * Waits for its turn; also after the server ended: the next one with the same folder goes on with it.
    *
    * @generated from enum value: TRAINING_STATE_QUEUED = 1;
    */
@@ -474,7 +474,7 @@ export enum TrainingState {
   FAILED = 4,
 
   /**
-   * Stopped by CancelTrainingJob, or by the server's end.
+   * Stopped by CancelTrainingJob.
    *
    * @generated from enum value: TRAINING_STATE_CANCELLED = 5;
    */
