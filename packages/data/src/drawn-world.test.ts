@@ -152,6 +152,11 @@ describe('drawn world', () => {
       }
       expect(known.size).toBeGreaterThan(1);
     }
+    const mixed = documents({ mixed: 1 }).map(({ elements }) =>
+      elements.filter((_, at) => at % 2 === 0).map(({ type }) => type),
+    );
+    expect(mixed.some((types) => types.includes('image') && types.includes('text'))).toBe(true);
+    expect(mixed.some((types) => !types.includes('text'))).toBe(true);
     const counts = documents({ pictures: 1 }).map(
       ({ elements }) => new Set(elements.map((each) => each.type === 'text' && each.text)).size - 1,
     );

@@ -23,7 +23,8 @@ export interface DrawnWorldOptions {
   readonly classes?: number;
   /**
    * How few-shot documents show their examples, with the chance of each form: `pictures`, `words` that tell what a picture
-   * would show, or a `list` of words that comes again and again. Default: pictures.
+   * would show, `mixed`, where each example is the one or the other, or a `list` of words that comes again and again.
+   * Default: pictures.
    */
   readonly examples?: ExampleForms;
   /**

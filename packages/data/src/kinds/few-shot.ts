@@ -18,10 +18,10 @@ export const inventedNames: readonly string[] = [
 ];
 
 /**
- * How a document shows its examples: as pictures; in words, `a red circle.` or `red.`; or not at all, as a list of words
- * that comes again and again. Each is learnt much sooner after the one behind it.
+ * How a document shows its examples: as pictures; each as a picture or in words, `a red circle.` or `red.`; in words; or
+ * not at all, as a list of words that comes again and again. Each is learnt much sooner after the one behind it.
  */
-export const exampleForms = ['pictures', 'words', 'list'] as const;
+export const exampleForms = ['pictures', 'mixed', 'words', 'list'] as const;
 export type ExampleForm = (typeof exampleForms)[number];
 export type ExampleForms = Readonly<Partial<Record<ExampleForm, number>>>;
 
@@ -69,17 +69,20 @@ export function fewShotPlanner({ shots, classes, forms }: FewShotOptions): Plann
     const query = examples.at(-1);
     const isNew = (at: number): boolean =>
       examples.findIndex(({ name }) => name === examples[at]?.name) === at;
-    const words = chosen === 'words' ? randomWording(random, rule) : undefined;
+    const wording = chosen === 'pictures' ? undefined : randomWording(random, rule);
+    const pictured = chosen === 'mixed' ? random.pick([0.5, 1]) : 0;
     const objects = examples.flatMap(({ scene }) => scene.objects);
     return {
       kind: 'few-shot',
       elements: examples.flatMap(({ scene, name }, at) => [
-        words === undefined ? picture(scene) : text(words.describe(scene.objects), 'user'),
-        text(`${words?.lead ?? 'this is a '}${name}.`, isNew(at) ? 'user' : 'assistant'),
+        wording === undefined || random.chance(pictured)
+          ? picture(scene)
+          : text(wording.describe(scene.objects), 'user'),
+        text(`${wording?.lead ?? 'this is a '}${name}.`, isNew(at) ? 'user' : 'assistant'),
       ]),
       meta: { task: rule, answer: query?.name ?? '', shots: count },
       focus: query?.scene.objects ?? [],
-      ...(words && { mentions: objects.map(({ color, shape }) => pairKey(color, shape)) }),
+      ...(wording && { mentions: objects.map(({ color, shape }) => pairKey(color, shape)) }),
     };
   };
 }

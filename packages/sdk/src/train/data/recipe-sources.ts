@@ -63,8 +63,8 @@ const drawnWorldOptions = z
       .partialRecord(z.enum(exampleForms), z.number().min(0))
       .default({ pictures: 1 })
       .describe(
-        'how a few-shot document shows its examples, with the chance of each: as pictures, in words, or as a list of ' +
-          'words that comes again and again',
+        'how a few-shot document shows its examples, with the chance of each: as pictures, in words, mixed, or as a ' +
+          'list of words that comes again and again',
       ),
     gray: z
       .number()
