@@ -2,7 +2,7 @@
 //   node tools/model-card.mjs --model models/emu-tiny --eval eval-tiny.json [--notes tried.md]
 //        [--after runs.json] [--text-only RUN]... RUN...
 // The runs are named in the order of the stages. runs.json keeps what the card tells of them; `--after` names that of a
-// model which was trained further, and its runs come first. `--notes` is Markdown on what was tried for missed targets.
+// model which was trained further, and its runs, both kinds, come first. `--notes` is Markdown on what was tried for missed targets.
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -130,9 +130,9 @@ function main() {
   if (values.model === undefined || values.eval === undefined || !isNamed) {
     throw new Error('usage: node tools/model-card.mjs --model DIR --eval FILE [--text-only RUN]... RUN...');
   }
-  const earlier = values.after === undefined ? [] : JSON.parse(readFileSync(values.after, 'utf8')).runs;
-  const runs = [...earlier, ...positionals.map(readRun)];
-  const textOnlyRuns = values['text-only'].map(readRun);
+  const earlier = values.after === undefined ? {} : JSON.parse(readFileSync(values.after, 'utf8'));
+  const runs = [...(earlier.runs ?? []), ...positionals.map(readRun)];
+  const textOnlyRuns = [...(earlier.textOnlyRuns ?? []), ...values['text-only'].map(readRun)];
   const card = modelCard({
     name: basename(values.model),
     bytes: modelBytes(values.model),
