@@ -328,6 +328,26 @@ describe('a connection that is lost', () => {
     await nothingHeld();
   });
 
+  it('for long is forgotten as soon as the server is back', async () => {
+    const mine = await CuttingProxy.start(portOf(server));
+    const port = Number(mine.address.split(':')[1]);
+    const waiting = await Emu.connect(`grpc://${mine.address}`, { retentionSeconds: 7 });
+    const stream = waiting.generate('a dog', long);
+    let closing: Promise<void> | undefined;
+    const reading = (async () => {
+      for await (const event of stream) if (event.type === 'text') closing ??= mine.close();
+    })();
+    expect((await failure(reading)).code).toBe('SERVER_UNREACHABLE');
+    await closing;
+    const back = await CuttingProxy.start(portOf(server), port);
+    expect(await waiting.generate('a fish', short).text()).toBe(
+      await model.emu.generate('a fish', short).text(),
+    );
+    await waiting.dispose();
+    await back.close();
+    await nothingHeld();
+  });
+
   it('for longer than the server keeps a stream is an error that says so', async () => {
     const patient = await Emu.connect(`grpc://${proxy.address}`, { retentionSeconds: 1 });
     const stream = patient.generate('a dog', long);

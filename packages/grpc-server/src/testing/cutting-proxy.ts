@@ -21,9 +21,10 @@ export class CuttingProxy {
     });
   }
 
-  static async start(target: number): Promise<CuttingProxy> {
+  /** `port`: where it listens; 0: at a free one. */
+  static async start(target: number, port = 0): Promise<CuttingProxy> {
     const proxy = new CuttingProxy(target);
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => proxy.#server.listen(port, '127.0.0.1', resolve));
     return proxy;
   }
 
