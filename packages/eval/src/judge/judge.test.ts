@@ -17,6 +17,8 @@ function scenes(split: SampleSplit, count: number): Scene[] {
     size: 16,
     kinds: { pair: 1 },
     shots: [0],
+    classes: 3,
+    examples: { pictures: 1 },
     alike: 1,
     leastObjects: 1,
     mostObjects: 2,

@@ -20,6 +20,8 @@ describe('attribute F1', () => {
       size: 16,
       kinds: { pair: 1 },
       shots: [0],
+      classes: 3,
+      examples: { pictures: 1 },
       alike: 1,
       leastObjects: 1,
       mostObjects: 3,
