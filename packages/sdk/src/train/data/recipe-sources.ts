@@ -105,7 +105,7 @@ export const sourceOptions = z
       .boolean()
       .default(false)
       .describe(
-        'unified stage: a picture after a text is learned without being read, from zeros and from own predictions',
+        'unified stage: a picture after a text, or the last of a blend, is learned without being read, from zeros and from own predictions',
       ),
   })
   .refine(({ drawn_world, shards: files }) => (drawn_world === undefined) !== (files === undefined), {

@@ -85,6 +85,8 @@ describe('plainSequence', () => {
     const document = sampleOf('document', [grey(1), said('one'), grey(2), grey(3)]);
     expect(plainSequence(document, model, imagined).imagined).toEqual([false, true, false]);
     expect(plainSequence(sampleOf('pair', [grey(1), said('one')]), model, imagined).imagined).toEqual([true]);
+    const blend = sampleOf('blend', [grey(1), grey(2), grey(3)]);
+    expect(plainSequence(blend, model, imagined).imagined).toEqual([false, false, true]);
     expect(plainSequence(document, model).imagined).toBeUndefined();
   });
 

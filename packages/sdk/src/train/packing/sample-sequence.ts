@@ -1,4 +1,4 @@
-import type { Sample, SampleElement, SampleImage, SampleRole } from '@emu/data';
+import type { Sample, SampleElement, SampleImage, SampleKind, SampleRole } from '@emu/data';
 import { EmuError } from '@emu/program';
 
 import { chatParts, type ChatMessage, type ChatPart } from '../../generate/chat-format.js';
@@ -26,7 +26,7 @@ export interface PlainLayout {
   readonly textFirst?: boolean;
   /** Texts of users and systems are read, not learned. Default false. */
   readonly answersOnly?: boolean;
-  /** Pictures right after a text are imagined, see `UnifiedOptions.imagined`. Default false. */
+  /** Pictures right after a text, and what a blend becomes, are imagined, see `UnifiedOptions.imagined`. Default false. */
   readonly imagined?: boolean;
 }
 
@@ -51,16 +51,16 @@ export function plainSequence(
       ids,
       pictures: picturesOf(elements, model),
       ...(answersOnly && { learned: learnedOf(ids, elements, model) }),
-      ...(imagined && { imagined: areAfterText(elements) }),
+      ...(imagined && { imagined: areAsked(sample.kind, elements) }),
     };
   }
   throw tooLong(sample, model);
 }
 
-/** Of every picture, whether a text stands right before it. */
-function areAfterText(elements: readonly SampleElement[]): readonly boolean[] {
+/** Of every picture, whether a model is asked for such a one: after a text, or as the third of a blend. */
+function areAsked(kind: SampleKind, elements: readonly SampleElement[]): readonly boolean[] {
   return elements.flatMap(({ type }, index) =>
-    type === 'image' ? [elements[index - 1]?.type === 'text'] : [],
+    type === 'image' ? [elements[index - 1]?.type === 'text' || (kind === 'blend' && index === 2)] : [],
   );
 }
 
