@@ -128,14 +128,16 @@ class GrpcServer implements EmuServer {
   async start(): Promise<void> {
     if (this.#state !== 'new') throw new EmuError('INVALID_OPTION', '[server] start was called twice');
     this.#state = 'warming';
+    await this.#training?.restore();
+    if (this.#current() !== 'warming') return; // drained meanwhile
     const port = await this.#bind();
     this.address = hostAndPort(this.#host, port);
     await this.#observe();
     this.#log.info({ address: this.address, metrics: this.metricsAddress }, 'listening');
     await Promise.all(this.#models.list.map((model) => warmUp(model)));
     if (this.#current() !== 'warming') return; // drained meanwhile
-    await this.#training?.restore();
     this.#state = 'serving';
+    this.#training?.start();
     this.#health.serving(this.#training === undefined ? [TrainingService.typeName] : []);
     this.#log.info({ models: this.#models.list.map(({ name, runtime }) => `${name} ${runtime}`) }, 'serving');
   }

@@ -1,6 +1,7 @@
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { writeText } from '@emu/sdk/train';
 import type { Logger } from 'pino';
 
 /** Of the format of a record. */
@@ -39,12 +40,12 @@ export interface StoredJob {
 /** Makes the job's folder. */
 export async function storeJob(folder: string, { record, recipe }: StoredJob): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeSynced(join(folder, recipeFile), recipe);
+  await writeText(join(folder, recipeFile), recipe);
   await storeRecord(folder, record);
 }
 
 export async function storeRecord(folder: string, record: JobRecord): Promise<void> {
-  await writeSynced(join(folder, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
+  await writeText(join(folder, recordFile), `${JSON.stringify(record, undefined, 2)}\n`);
 }
 
 /** All jobs in a folder of jobs, the oldest first. One whose record is damaged is logged and left where it is. */
@@ -80,17 +81,4 @@ function checkedRecord(value: unknown, folder: string): JobRecord {
     counts.every((count) => Number.isSafeInteger(count) && count >= 0);
   if (!isWhole) throw new Error(`${recordFile} is not what a server of this version writes`);
   return record;
-}
-
-/** The name never stands for half a file. */
-async function writeSynced(path: string, text: string): Promise<void> {
-  const partial = `${path}.partial`;
-  const file = await open(partial, 'w');
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(partial, path);
 }

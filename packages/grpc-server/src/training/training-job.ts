@@ -39,17 +39,12 @@ const longestLine = 2000;
 /** A run that was asked to stop writes a checkpoint first. */
 const stopMs = 60_000;
 
-const over: readonly TrainingState[] = [
-  TrainingState.SUCCEEDED,
-  TrainingState.FAILED,
-  TrainingState.CANCELLED,
-];
-
 const endedAs = {
   succeeded: TrainingState.SUCCEEDED,
   failed: TrainingState.FAILED,
   cancelled: TrainingState.CANCELLED,
 } as const;
+const over: readonly TrainingState[] = Object.values(endedAs);
 
 /** One training run in a process of its own, and everything it tells. */
 export class TrainingJob {

@@ -36,7 +36,8 @@ export class TrainingJobs {
   #saved: Promise<unknown> = Promise.resolve();
   /** The check of a recipe that came last: each waits for the one before. */
   #checks: Promise<unknown> = Promise.resolve();
-  #isClosed = false;
+  /** Nothing runs before `start` and after `close`. */
+  #mayRun = false;
 
   constructor(options: TrainingOptions, log: Logger) {
     this.#options = options;
@@ -77,13 +78,18 @@ export class TrainingJobs {
     return job;
   }
 
-  /** Takes up what an earlier server with this folder left: what is over is told of, what is not goes on. */
+  /** Takes up what an earlier server with this folder left, before calls come: what is over is told of, what is not waits. */
   async restore(): Promise<void> {
     const stored = await storedJobs(this.#options.folder, this.#log);
     for (const { record, recipe } of stored.slice(-mostJobs)) {
       const job = this.#add({ ...record, recipe }, record);
       if (!job.isOver) this.#queue.push(job);
     }
+  }
+
+  /** Lets jobs run. */
+  start(): void {
+    this.#mayRun = true;
     this.#startNext();
   }
 
@@ -168,7 +174,7 @@ export class TrainingJobs {
 
   /** Stops all jobs at a safe point and waits for them; `restore` of the next server goes on with them. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#mayRun = false;
     for (const job of this.#jobs.values()) job.interrupt();
     await Promise.all(this.#running);
     await this.#saved;
@@ -219,7 +225,7 @@ export class TrainingJobs {
   }
 
   #startNext(): void {
-    if (this.#isClosed || this.#running.size >= (this.#options.concurrent ?? 1)) return;
+    if (!this.#mayRun || this.#running.size >= (this.#options.concurrent ?? 1)) return;
     const job = this.#queue.shift();
     if (job === undefined) return;
     const run = job.run().catch((error: unknown) => {

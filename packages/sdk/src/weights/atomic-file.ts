@@ -131,3 +131,8 @@ export async function writeFileAtomically(
   }
   await syncFolder(dirname(path));
 }
+
+/** Writes text so that its name never stands for half of it. @throws as `writeFileAtomically`. */
+export async function writeText(path: string, text: string): Promise<void> {
+  await writeFileAtomically(path, (put) => put(new TextEncoder().encode(text)));
+}

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { EmuError } from '@emu/program';
 import { z } from 'zod';
 
-import { writeFileAtomically } from './atomic-file.js';
+import { writeText } from './atomic-file.js';
 import { readJsonObject } from './json-file.js';
 import { statOrUndefined } from './node-file.js';
 
@@ -22,11 +22,6 @@ export async function fingerprintOf(paths: Iterable<string>, options: unknown): 
     files.push([path, stats?.size ?? null, stats?.mtimeMs ?? null]);
   }
   return JSON.stringify({ options, files });
-}
-
-/** Writes text so that its name never stands for half of it. */
-export async function writeText(path: string, text: string): Promise<void> {
-  await writeFileAtomically(path, (put) => put(new TextEncoder().encode(text)));
 }
 
 /**

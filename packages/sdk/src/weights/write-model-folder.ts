@@ -1,8 +1,8 @@
 import { dirname, join } from 'node:path';
 
-import { makeFolder, writeFileAtomically } from './atomic-file.js';
+import { makeFolder, writeFileAtomically, writeText } from './atomic-file.js';
 import type { PlannedFile } from './convert-plan.js';
-import { writeText, type ConvertRecord } from './convert-record.js';
+import type { ConvertRecord } from './convert-record.js';
 import type { TextFile } from './convert-texts.js';
 import { withNodeFile } from './node-file.js';
 import type { WeightsProgress } from './progress.js';

@@ -1,2 +1,3 @@
+export { writeText } from '../../weights/atomic-file.js';
 export { findRuns, readRunStatus } from './run-status.js';
 export type { RunStatus } from './run-status.js';

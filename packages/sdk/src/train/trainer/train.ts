@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { elementCount, EmuError, type Backend } from '@emu/program';
 import { stringify } from 'yaml';
 
-import { makeFolder, syncFolder, writeError, writeFileAtomically } from '../../weights/atomic-file.js';
+import { makeFolder, syncFolder, writeError, writeText } from '../../weights/atomic-file.js';
 import { optimizerSettings, type OptimizerSettings } from '../optimizer/parameter-settings.js';
 import { requireTrainingMemory } from '../plan/memory.js';
 import { requireDisk, trainingDisk } from '../plan/plan.js';
@@ -195,10 +195,6 @@ async function lastMetrics(
   const lines = (await readFile(join(folder, metricsFile), 'utf8').catch(() => '')).trim().split('\n');
   const last = lines.at(-1) ?? '';
   return last === '' ? {} : (JSON.parse(last) as Record<string, number>);
-}
-
-async function writeText(path: string, text: string): Promise<void> {
-  await writeFileAtomically(path, (put) => put(new TextEncoder().encode(text)));
 }
 
 function count(parameters: readonly { readonly shape: readonly number[] }[]): number {
