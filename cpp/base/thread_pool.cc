@@ -3,6 +3,11 @@
 #include <algorithm>
 #include <cstdio>
 
+#if defined(__linux__)
+#include <sched.h>
+#include <unistd.h>
+#endif
+
 namespace emu {
 namespace {
 
@@ -11,8 +16,13 @@ namespace {
 // too.
 constexpr int kSpins = 1000;
 
-// The number of a task that nobody may take.
+// Where a thread may run that has no core of its own, or hasn't settled.
+constexpr int kAnyCore = -1;
+constexpr int kNowhere = -2;
+
+// The number of a task that nobody may take, and how many there may be in a Run of several threads.
 constexpr uint32_t kClosed = 0xffffffffu;
+constexpr int64_t kMostTasks = 0x7fffffff;
 
 constexpr uint64_t MakeTicket(uint32_t generation, uint32_t task) {
   return static_cast<uint64_t>(generation) << 32 | task;
@@ -26,9 +36,25 @@ inline void Pause() {
 #endif
 }
 
+// Numbers of the cores the calling thread may run on, beginning anywhere; empty where nobody tells.
+std::vector<int> AllowedCores() {
+  std::vector<int> cores;
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return {};
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &allowed)) cores.push_back(core);
+  }
+  // Thread 0 has the most to do; in two processes it should not have the same core.
+  if (!cores.empty()) std::rotate(cores.begin(), cores.begin() + getpid() % cores.size(), cores.end());
+#endif
+  return cores;
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads)
+    : cores_(AllowedCores()), apart_(threads > 1 && static_cast<size_t>(threads) == cores_.size()) {
   for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { Work(thread); });
 }
 
@@ -42,7 +68,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::Run(int64_t tasks, Task task, void* context) {
-  if (tasks <= 1 || workers_.empty() || tasks >= kClosed) {
+  if (tasks <= 1 || workers_.empty() || tasks > kMostTasks) {
     for (int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;
   }
@@ -56,13 +82,17 @@ void ThreadPool::Run(int64_t tasks, Task task, void* context) {
   ticket_.store(MakeTicket(generation, 0));
   WakeSleepers();
   TakeTasks(generation, 0);
-  for (int spin = 0; finished_.load(std::memory_order_acquire) != tasks; ++spin) {
-    // A thread that the scheduler took off its core in the middle of a task must be able to come back.
-    if (spin < kSpins) {
-      Pause();
-    } else {
-      std::this_thread::yield();
-    }
+  AwaitTasks(static_cast<int>(tasks));
+}
+
+void ThreadPool::AwaitTasks(int tasks) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (finished_.load(std::memory_order_acquire) == tasks) return;
+    Pause();
+  }
+  // The scheduler took a thread off its core in the middle of a task; what took it can have this core.
+  for (int finished; (finished = finished_.load(std::memory_order_acquire)) != tasks;) {
+    finished_.wait(finished, std::memory_order_acquire);
   }
 }
 
@@ -77,6 +107,7 @@ void ThreadPool::TakeTasks(uint32_t generation, int thread) {
     if (!ticket_.compare_exchange_weak(ticket, ticket + 1)) continue;
     run(context, task, thread);
     finished_.fetch_add(1, std::memory_order_release);
+    finished_.notify_one();
     ticket = ticket_.load();
   }
 }
@@ -106,7 +137,28 @@ bool ThreadPool::AwaitGeneration(uint32_t seen, uint32_t* found) {
   return !stopping_;
 }
 
+// What the system refuses is left as it is: the work is the same, only slower.
+void ThreadPool::Settle(int thread) const {
+#if defined(__linux__)
+  const int core = apart_ ? cores_[thread] : kAnyCore;
+  thread_local int settled = kNowhere;
+  if (core == settled) return;
+  settled = core;
+  const sched_param priority = {};
+  if (sched_getscheduler(0) == SCHED_OTHER) sched_setscheduler(0, SCHED_BATCH, &priority);
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  for (const int each : cores_) {
+    if (!apart_ || each == core) CPU_SET(each, &allowed);
+  }
+  sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+  (void)thread;
+#endif
+}
+
 void ThreadPool::Work(int thread) {
+  Settle(thread);
   uint32_t seen = 0;
   while (AwaitGeneration(seen, &seen)) TakeTasks(seen, thread);
 }

@@ -1,4 +1,9 @@
 // Threads that run the tasks of one phase at a time. The caller is thread 0 and works too.
+//
+// A phase ends with its last task, so threads that share a core wait for each other. Where there is a thread
+// for every core the process may use, each therefore stays on a core of its own: the scheduler, which leaves
+// a core idle for milliseconds while two of them share the other, isn't asked. All are batch work to it: what
+// wakes up to do little, such as the event loop, goes first.
 #pragma once
 
 #include <atomic>
@@ -21,6 +26,10 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
+  // Treats the calling thread like the workers, as thread 0. For a thread that does nothing but call Run;
+  // what it starts later inherits the core.
+  void SettleCaller() const { Settle(0); }
+
   // Runs task(context, i, thread) for every i below `tasks`, in any order; returns when all are done. One
   // caller at a time.
   void Run(int64_t tasks, Task task, void* context);
@@ -30,18 +39,24 @@ class ThreadPool {
   // that comes late can never take a task of another Run.
   using Ticket = uint64_t;
 
+  void Settle(int thread) const;
   void Work(int thread);
   void TakeTasks(uint32_t generation, int thread);
+  void AwaitTasks(int tasks);
   bool AwaitGeneration(uint32_t seen, uint32_t* found);
   void WakeSleepers();
 
+  // The cores there are; empty where nobody tells.
+  const std::vector<int> cores_;
+  // Thread i stays on cores_[i].
+  const bool apart_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stopping_{false};
   std::atomic<Ticket> ticket_{0};
-  std::atomic<int64_t> finished_{0};
+  std::atomic<int> finished_{0};
   // Of the current Run; written while the ticket is closed.
   std::atomic<Task> task_{nullptr};
   std::atomic<void*> context_{nullptr};

@@ -27,6 +27,7 @@ class Executable {
   static Status Plan(std::shared_ptr<Session> session, Program program, std::vector<StoredTensor> tensors,
                      std::shared_ptr<Executable>* out);
 
+  Session& session() const { return *session_; }
   const Program& program() const { return program_; }
   int64_t scratch_bytes() const { return scratch_bytes_; }
 

@@ -335,7 +335,10 @@ Napi::Value Run(const Napi::CallbackInfo& info) {
     };
   }
   job->callback = Napi::Persistent(info[6].As<Napi::Function>());
-  job->work = [executable = *slot, request = std::move(request), times] { return executable->Run(request); };
+  job->work = [executable = *slot, request = std::move(request), times] {
+    executable->session().pool().SettleCaller();
+    return executable->Run(request);
+  };
   Submit(env, std::move(job));
   return env.Undefined();
 }
