@@ -23,7 +23,7 @@ using namespace emu;
 
 struct Case {
   const char* name;
-  bool cached;  // decode: `queries` rows of one slot end at position keys - 1
+  bool cached;  // decode: `queries` rows of each of `batch` slots end at position keys - 1
   DType cache_dtype;
   int64_t batch, queries, keys, heads, width;
   bool causal;
@@ -44,6 +44,8 @@ constexpr Case kCases[] = {
     {"decode-f32-2000-40x128", true, DType::kF32, 1, 1, 2000, 40, 128, false},
     {"decode-bf16-500-40x128", true, DType::kBf16, 1, 1, 500, 40, 128, false},
     {"decode-bf16-2000-40x128", true, DType::kBf16, 1, 1, 2000, 40, 128, false},
+    {"decode-bf16-192x110-8x32", true, DType::kBf16, 192, 1, 110, 8, 32, false},
+    {"decode-bf16-32x500-40x128", true, DType::kBf16, 32, 1, 500, 40, 128, false},
     {"prefill-f32-512-40x128", true, DType::kF32, 1, 512, 512, 40, 128, true},
     {"narrow-256-32x4x12", false, DType::kF32, 32, 256, 256, 4, 12, false},
     {"narrow-65-16x4x32", false, DType::kF32, 16, 65, 65, 4, 32, false},
@@ -80,16 +82,17 @@ std::vector<Tensor> MakeInputs(const Case& c) {
             Tensor(DType::kF32, {c.batch, c.keys, c.heads, c.width}),
             Tensor(DType::kF32, {c.batch, c.keys, c.heads, c.width})};
   }
-  const int64_t page_rows = 16, pages = (c.keys + page_rows - 1) / page_rows;
-  std::vector<Tensor> inputs = {Tensor(DType::kF32, {c.queries, c.heads, c.width}),
+  const int64_t page_rows = 16, slot_pages = (c.keys + page_rows - 1) / page_rows;
+  const int64_t pages = c.batch * slot_pages, rows = c.batch * c.queries;
+  std::vector<Tensor> inputs = {Tensor(DType::kF32, {rows, c.heads, c.width}),
                                 Tensor(c.cache_dtype, {pages, page_rows, c.heads, c.width}),
                                 Tensor(c.cache_dtype, {pages, page_rows, c.heads, c.width}),
-                                Tensor(DType::kI32, {c.queries}),
-                                Tensor(DType::kI32, {c.queries}),
-                                Tensor(DType::kI32, {1, pages})};
-  for (int64_t r = 0; r < c.queries; ++r) {
-    inputs[3].indices()[r] = 0;
-    inputs[4].indices()[r] = static_cast<int32_t>(c.keys - c.queries + r);
+                                Tensor(DType::kI32, {rows}),
+                                Tensor(DType::kI32, {rows}),
+                                Tensor(DType::kI32, {c.batch, slot_pages})};
+  for (int64_t r = 0; r < rows; ++r) {
+    inputs[3].indices()[r] = static_cast<int32_t>(r / c.queries);
+    inputs[4].indices()[r] = static_cast<int32_t>(c.keys - c.queries + r % c.queries);
   }
   // Pages in an order that no prefetcher knows, as after some serving.
   for (int64_t p = 0; p < pages; ++p) inputs[5].indices()[p] = static_cast<int32_t>(p * 7919 % pages);
@@ -122,7 +125,7 @@ void Time(const Case& c, ThreadPool& pool) {
       inputs.emplace_back(DType::kF32, std::initializer_list<int64_t>{c.batch, c.queries, c.heads, c.width});
   }
   const Tensor out(DType::kF32, c.cached
-                                    ? std::initializer_list<int64_t>{c.queries, c.heads, c.width}
+                                    ? std::initializer_list<int64_t>{c.batch * c.queries, c.heads, c.width}
                                     : std::initializer_list<int64_t>{c.batch, c.queries, c.heads, c.width});
   CallTypes call;
   call.op = c.cached ? "cachedAttention" : (c.gradient ? "attentionGradient" : "attention");
