@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { referenceExists, referenceFloats, referenceTensor } from '../testing/reference-data.js';
 import { TokenTrie } from './constraints.js';
 import { applyRules, forbidRepeatedRuns, holdEnd, penalizeRepetition } from './logits-processors.js';
-import { indexOfLargest, indicesOfLargest, softmax } from './probabilities.js';
+import { expOfNonPositive, indexOfLargest, indicesOfLargest, softmax } from './probabilities.js';
 import { drawToken, filterScores, uniformAt } from './sampling.js';
 import { StopSequences } from './stop-sequences.js';
 import { chooseAtRandom, chooseBest, chooseToken } from './token-loop.js';
@@ -91,6 +91,13 @@ describe('draws', () => {
     const draws = [at(7n, 0, 0), at(7n, 0, 1), at(7n, 1, 0), at(8n, 0, 0), at((1n << 40n) + 7n, 0, 0)];
     expect(new Set(draws).size).toBe(5);
     for (const draw of draws) expect(draw >= 0 && draw < 1).toBe(true);
+  });
+
+  it('weigh scores by powers of e that are those of Math.exp to 13 digits', () => {
+    for (let x = 0; x > -700; x -= 0.0137) {
+      expect(Math.abs(expOfNonPositive(x) / Math.exp(x) - 1)).toBeLessThan(1e-13);
+    }
+    expect([0, -746, -Infinity, NaN].map(expOfNonPositive)).toEqual([1, 0, 0, NaN]);
   });
 
   it('follow the probabilities, and never take what is forbidden', () => {

@@ -1,6 +1,7 @@
 import { philoxBlock, type PhiloxKey } from '@emu/program';
 
-import { logSumExp } from './probabilities.js';
+import { expOfNonPositive, largestOf, logSumExp, weigh } from './probabilities.js';
+import { Scratch } from './scratch.js';
 
 /** How a token is drawn. Filters work in this order: temperature, topK, topP. */
 export interface SamplingOptions {
@@ -25,14 +26,14 @@ export interface DrawPlace {
 const leastTemperature = 1e-6;
 
 /**
- * The scores that sampling keeps; all others become -Infinity. f32[V] -> f32[V], a copy. At least one token stays.
+ * The scores that sampling keeps; all others become -Infinity. f32[V] -> f32[V], in `kept`. At least one token stays.
  * Source: transformers v4.29.2 TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper (Holtzman et al. 2020).
  */
 export function filterScores(
   scores: Float32Array,
   { temperature, topK, topP }: SamplingOptions,
+  kept = new Float32Array(scores.length),
 ): Float32Array {
-  const kept = new Float32Array(scores.length);
   const divisor = Math.max(temperature, leastTemperature);
   for (let index = 0; index < scores.length; index++) {
     kept[index] = (scores[index] ?? -Infinity) / divisor;
@@ -82,14 +83,14 @@ function keepNucleus(scores: Float32Array, topP: number): void {
   for (let index = 0; index < scores.length; index++) {
     const score = scores[index] as number;
     if (score < unlikely) {
-      sum += Math.exp(score - normalizer);
+      sum += expOfNonPositive(score - normalizer);
       scores[index] = -Infinity;
     } else likely[likelyCount++] = score;
   }
   const sorted = likely.subarray(0, likelyCount).sort();
   let dropped = 0;
   while (dropped < sorted.length - 1) {
-    sum += Math.exp((sorted[dropped] as number) - normalizer);
+    sum += expOfNonPositive((sorted[dropped] as number) - normalizer);
     if (sum > 1 - topP) break;
     dropped += 1;
   }
@@ -118,20 +119,27 @@ export function uniformAt({ seed, sequence, position }: DrawPlace): number {
   return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
 }
 
-/** Draws a token: the first, in the order of ids, at which the sum of kept probabilities exceeds the uniform number. */
+const keptScratch = new Scratch((length) => new Float32Array(length));
+const weightScratch = new Scratch((length) => new Float64Array(length));
+
+/**
+ * Draws a token: the first, in the order of ids, at which the sum of kept probabilities exceeds the uniform number; -1
+ * where a score is NaN or none is kept.
+ */
 export function drawToken(scores: Float32Array, options: SamplingOptions, place: DrawPlace): number {
   const { temperature, topK, topP } = options;
   const keepsAll = temperature === 1 && topK === 0 && topP === 1;
-  const kept = keepsAll ? scores : filterScores(scores, options);
-  const normalizer = logSumExp(kept);
-  const target = uniformAt(place);
+  const kept = keepsAll ? scores : filterScores(scores, options, keptScratch.take(scores.length));
+  const weights = weightScratch.take(kept.length);
+  const total = weigh(kept, largestOf(kept), weights);
+  if (!(total > 0)) return -1;
+  const target = uniformAt(place) * total;
   let sum = 0;
   let last = -1;
-  // Probabilities as softmax gives them, but none beyond the one that decides: on average that is half of them.
-  for (let id = 0; id < kept.length; id++) {
-    const probability = Math.exp((kept[id] ?? -Infinity) - normalizer);
-    if (!(probability > 0)) continue;
-    sum += probability;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = weights[id] ?? 0;
+    if (weight === 0) continue;
+    sum += weight;
     last = id;
     if (sum > target) return id;
   }

@@ -5,6 +5,8 @@ import type { Row, RowResult } from './step.js';
 /** What a run is given of one `step` call: the rows taken for it, and where to put results or a failure. */
 export interface StepRequest {
   readonly taken: readonly Row[];
+  /** Whether its results may lie in memory that the next run writes. */
+  readonly borrows: boolean;
   /** Results of all rows so far, in order. */
   readonly results: RowResult[];
   fail(reason: unknown): void;
@@ -23,6 +25,7 @@ class PendingStep implements StepRequest {
   constructor(
     readonly rows: readonly Row[],
     readonly signal: AbortSignal | undefined,
+    readonly borrows: boolean,
   ) {
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -64,9 +67,13 @@ export class StepQueue {
   }
 
   /** Resolves with one result per row. Rejects with the signal's reason when it fires before the last row ran. */
-  submit(rows: readonly Row[], signal: AbortSignal | undefined): Promise<readonly RowResult[]> {
+  submit(
+    rows: readonly Row[],
+    signal: AbortSignal | undefined,
+    borrows = false,
+  ): Promise<readonly RowResult[]> {
     if (rows.length === 0) return Promise.resolve([]);
-    const step = new PendingStep(rows, signal);
+    const step = new PendingStep(rows, signal, borrows);
     this.#pending.push(step);
     void this.#drain();
     return step.promise;

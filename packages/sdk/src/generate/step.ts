@@ -43,7 +43,15 @@ export interface DecoderStatistics {
 
 export interface StepOptions {
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Results need to last only until the caller waits for something else, so they may lie in memory that a later run
+   * writes. For results of one row, the last: those of others may come from an earlier run.
+   */
+  readonly borrowed?: boolean;
 }
+
+/** Results that are kept to be written again are at most this large; a larger one is rare, and its memory dear. */
+const mostKeptBytes = 8 * 2 ** 20;
 
 /** Sizes of the flat batch that programs are compiled for; a batch is padded to the next one with unused rows. */
 export const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] as const;
@@ -63,6 +71,8 @@ export class Decoder {
   readonly #session: Session;
   readonly #precision: Precision;
   readonly #executables = new Map<string, Executable>();
+  /** Where results go that were borrowed. */
+  readonly #lent = new Map<Executable, Readonly<Record<string, TensorData>>>();
   readonly #queue: StepQueue;
   #runs = 0;
   #rows = 0;
@@ -93,10 +103,10 @@ export class Decoder {
    * @throws EmuError INVALID_PROMPT for a token outside the vocabulary, TENSOR_SHAPE_MISMATCH for an embedding of
    *   another width, CONTEXT_LENGTH_EXCEEDED, OUT_OF_MEMORY, MODEL_DISPOSED; or `signal.reason`.
    */
-  async step(rows: readonly Row[], { signal }: StepOptions = {}): Promise<readonly RowResult[]> {
+  async step(rows: readonly Row[], { signal, borrowed }: StepOptions = {}): Promise<readonly RowResult[]> {
     signal?.throwIfAborted();
     for (const row of rows) this.#check(row);
-    return this.#queue.submit(rows, signal);
+    return this.#queue.submit(rows, signal, borrowed);
   }
 
   #check({ element, position, slot }: Row): void {
@@ -129,7 +139,8 @@ export class Decoder {
     const executable = this.#executable(rows, chosen.length, outputs);
     const inputs = this.#inputs(rows, bucketOf(rows.length), chosen);
     if (outputs.includes('losses')) inputs['target'] = targetsOf(rows, chosen);
-    const results = await executable.run(inputs, { signal });
+    const borrowed = parts.every(({ borrows }) => borrows);
+    const results = await this.#runInto(executable, inputs, borrowed, signal);
     let k = 0; // counts the rows that results were wanted of
     for (const request of parts) {
       for (const { wanted = [] } of request.taken) {
@@ -141,6 +152,21 @@ export class Decoder {
         request.results.push(Object.fromEntries(entries) as RowResult);
       }
     }
+  }
+
+  /** Runs with results in new memory, or in that of the last run whose results were all `borrowed`. */
+  async #runInto(
+    executable: Executable,
+    inputs: Readonly<Record<string, TensorData>>,
+    borrowed: boolean,
+    signal: AbortSignal,
+  ): Promise<Readonly<Record<string, TensorData>>> {
+    const lent = borrowed ? this.#lent.get(executable) : undefined;
+    if (lent !== undefined) return executable.run(inputs, { signal, outputs: lent });
+    const results = await executable.run(inputs, { signal });
+    const bytes = Object.values(results).reduce((sum, { byteLength }) => sum + byteLength, 0);
+    if (borrowed && bytes <= mostKeptBytes) this.#lent.set(executable, results);
+    return results;
   }
 
   /**

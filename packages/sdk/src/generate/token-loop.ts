@@ -3,11 +3,12 @@ import { EmuError } from '@emu/program';
 import { applyRules } from './logits-processors.js';
 import { indexOfLargest } from './probabilities.js';
 import { drawToken, type SamplingOptions } from './sampling.js';
+import { Scratch } from './scratch.js';
 import { Sequence } from './sequence.js';
 import type { RowResult } from './step.js';
 import { watchNothing, type TokenRun, type TokenTask, type TokenWatcher } from './token-run.js';
 
-/** Chooses the next token; `position` counts the tokens made so far. */
+/** Chooses the next token; `position` counts the tokens made so far. The scores are lent for the call. */
 export type TokenChooser = (scores: Float32Array, position: number) => number;
 
 /** The most likely token. */
@@ -29,7 +30,7 @@ export async function makeTokens(
 ): Promise<TokenRun> {
   const sequence = Sequence.open(task.decoder);
   try {
-    const first = logitsOf(await sequence.prefill(task.prompt, ['logits'], task));
+    const first = logitsOf(await sequence.prefill(task.prompt, ['logits'], { ...task, borrowed: true }));
     return await continueTokens(sequence, first, task, choose, watch);
   } finally {
     sequence.close();
@@ -65,8 +66,10 @@ async function logitsAfter(
 ): Promise<Float32Array | undefined> {
   const { imageHook } = task;
   if (imageHook !== undefined && id === imageHook.imageStartId) return imageHook.makeImage(sequence);
-  return logitsOf(await sequence.extend([id], ['logits'], task));
+  return logitsOf(await sequence.extend([id], ['logits'], { signal: task.signal, borrowed: true }));
 }
+
+const scoreScratch = new Scratch((length) => new Float32Array(length));
 
 /**
  * One choice under the rules. ids: the tokens so far with <s> first.
@@ -78,7 +81,8 @@ export function chooseToken(
   { rules }: Pick<TokenTask, 'rules'>,
   choose: TokenChooser,
 ): number {
-  const scores = logits.slice();
+  const scores = scoreScratch.take(logits.length);
+  scores.set(logits);
   applyRules(scores, ids, rules);
   const id = choose(scores, ids.length - 1);
   if (id >= 0 && scores[id] !== -Infinity) return id;
