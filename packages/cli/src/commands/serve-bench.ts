@@ -37,6 +37,9 @@ Without --rate every stream asks again as soon as it has its answer, which finds
 With it the loop is open: requests come at that rate, in a Poisson process, however slow the server is, at most
 --streams of them run at a time, and the time to the first token counts from when a request was due.
 
+Engine and server are warmed up first, for as long as a level takes: a server that runs for days is asked what it does
+then, not in its first seconds.
+
 With --model alone the server is started for the measurement; with --server alone the engine is not measured.
 
 Examples:
@@ -66,7 +69,8 @@ async function measure(terminal: Terminal, flags: ServeBenchFlags): Promise<void
   const engine = new Map<number, number>();
   if (model !== undefined || flags.server === undefined) {
     await withModel(context, flags, async (emu) => {
-      await warmUp(emu, terminal.signal);
+      context.note('engine, warming up');
+      await warmUp(emu, terminal, flags);
       for (const streams of flags.streams) {
         context.note(`engine, ${streams} streams`);
         const { tokensPerSecond } = await runTextLoad(emu, textLoad(terminal, flags, streams));
@@ -77,7 +81,8 @@ async function measure(terminal: Terminal, flags: ServeBenchFlags): Promise<void
   await withServer(terminal, flags, model, async (address) => {
     const emu = await Emu.connect(address, { signal: terminal.signal });
     try {
-      await warmUp(emu, terminal.signal);
+      context.note(`${address}, warming up`);
+      await warmUp(emu, terminal, flags);
       if (!context.json) context.result({}, tableHead);
       for (const streams of flags.streams) {
         context.note(`${address}, ${streams} streams`);
@@ -149,9 +154,12 @@ function textLoad(
   return { streams, rate, tokens, seconds, warmUpSeconds: seconds / 4, signal };
 }
 
-/** The first run of each kind compiles its programs. */
-async function warmUp(emu: TextTarget, signal: AbortSignal): Promise<void> {
-  await emu.generate('a cat', { numBeams: 1, maxNewTokens: 4, seed: 1, signal }).result();
+/**
+ * As much load as will be measured, for as long as a level takes: the first run of each kind compiles its programs, and
+ * Node compiles what it runs often for the first ten seconds, on the cores that the kernels need.
+ */
+async function warmUp(emu: TextTarget, terminal: Terminal, flags: ServeBenchFlags): Promise<void> {
+  await runTextLoad(emu, textLoad(terminal, flags, Math.max(...flags.streams)));
 }
 
 const columns = [

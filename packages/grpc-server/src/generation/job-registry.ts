@@ -17,7 +17,7 @@ const jobBytes = 4096;
  * that together make fewer tokens, as those of large models do, get each one at once.
  */
 const messagesPerSecond = 1600;
-/** No text waits longer than this: what changes forty times a second changes all the time, for whoever looks at it. */
+/** No text waits much longer than this: what changes forty times a second changes all the time, for whoever looks at it. */
 const longestPaceMs = 25;
 
 /** All generations of a server: those under way, and finished ones whose events are kept. */
@@ -105,9 +105,14 @@ export class JobRegistry {
     for (const job of this.#jobs.values()) job.stop(failure);
   }
 
+  /** All streams have their turns at the same times, so that their messages leave in one piece. */
+  #nextTurn(now: number): number {
+    const pace = Math.min((1000 * this.#running) / messagesPerSecond, longestPaceMs);
+    return (Math.floor(now / pace) + 1) * pace;
+  }
+
   #begin(spec: JobSpec, key: string | undefined): GenerationJob {
-    const pace = (): number => Math.min((1000 * this.#running) / messagesPerSecond, longestPaceMs);
-    const job = new GenerationJob(spec, this.#metrics, pace);
+    const job = new GenerationJob(spec, this.#metrics, (now) => this.#nextTurn(now));
     this.#jobs.set(spec.id, job);
     if (key !== undefined) this.#repeats.set(key, job);
     this.#running += 1;

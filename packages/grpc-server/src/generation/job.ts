@@ -48,7 +48,7 @@ export class GenerationJob {
   readonly done: Promise<void>;
   readonly #controller = new AbortController();
   readonly #readers = new Set<ReaderPause>();
-  readonly #pace: () => number;
+  readonly #nextTurn: (now: number) => number;
   readonly #times: JobTimes;
   #retention: NodeJS.Timeout | undefined;
   #isOver = false;
@@ -56,10 +56,14 @@ export class GenerationJob {
   #failure: EmuError | undefined;
   #outcome: JobOutcome | undefined;
 
-  /** pace: milliseconds that a reader lets text gather between two messages, as it is now. */
-  constructor({ begin, ...spec }: JobSpec, metrics: ServerMetrics, pace: () => number = () => 0) {
+  /** nextTurn: when a reader that gets text now may get more, by performance.now(). */
+  constructor(
+    { begin, ...spec }: JobSpec,
+    metrics: ServerMetrics,
+    nextTurn: (now: number) => number = (now) => now,
+  ) {
     this.spec = spec;
-    this.#pace = pace;
+    this.#nextTurn = nextTurn;
     this.#times = new JobTimes(spec, metrics);
     this.log = new EventLog({
       encode: spec.encode,
@@ -122,11 +126,11 @@ export class GenerationJob {
         if (growing !== undefined) {
           const now = performance.now();
           if (due - now >= 1) {
-            await reader.pause(due - now);
+            await reader.gather(due);
             continue;
           }
           ripe = this.log.last;
-          if (growing === 'text') due = now + this.#pace(); // tokens alone hold up their text no longer
+          if (growing === 'text') due = this.#nextTurn(now); // tokens alone hold up their text no longer
         }
         const entry = this.log.after(last);
         if (entry !== undefined) {
