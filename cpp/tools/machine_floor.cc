@@ -18,7 +18,16 @@
 
 namespace {
 
-typedef float F32 __attribute__((vector_size(64)));
+// The widest vector there is: the compiler is told to build for this machine.
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+constexpr int kLanes = kVectorBytes / 4;
+typedef float F32 __attribute__((vector_size(kVectorBytes)));
 
 double Seconds(const std::chrono::steady_clock::time_point& start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -41,6 +50,12 @@ constexpr int kBursts = 150;
 
 volatile float sink;
 
+#if defined(__x86_64__)
+#define EMU_IN_VECTOR(value) "+v"(value)
+#else
+#define EMU_IN_VECTOR(value) "+w"(value)
+#endif
+
 // Twelve independent chains hide the latency; named one by one, since GCC keeps an array of them in memory.
 #define EMU_CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 
@@ -49,7 +64,7 @@ void MultiplyAddF32() {
 #define EMU_DECLARE(i) F32 sum##i = b;
 #define EMU_MULTIPLY(i)    \
   sum##i = a * sum##i + b; \
-  asm volatile("" : "+v"(sum##i));
+  asm volatile("" : EMU_IN_VECTOR(sum##i));
 #define EMU_TOTAL(i) total += sum##i[0];
   EMU_CHAINS(EMU_DECLARE)
   for (int64_t round = 0; round < kRounds; ++round) {
@@ -64,7 +79,7 @@ double F32Gigaflops(int threads) {
   double best = 0;
   for (int burst = 0; burst < kBursts; ++burst) {
     const double seconds = Parallel(threads, [](int) { MultiplyAddF32(); });
-    best = std::max(best, 2.0 * 16 * kAccumulators * kRounds * threads / seconds / 1e9);
+    best = std::max(best, 2.0 * kLanes * kAccumulators * kRounds * threads / seconds / 1e9);
   }
   return best;
 }
@@ -75,7 +90,7 @@ void DotBf16() {
 #define EMU_DECLARE_DOT(i) __m512 sum##i = _mm512_setzero_ps();
 #define EMU_DOT(i)                         \
   sum##i = _mm512_dpbf16_ps(sum##i, a, a); \
-  asm volatile("" : "+v"(sum##i));
+  asm volatile("" : EMU_IN_VECTOR(sum##i));
 #define EMU_TOTAL_DOT(i) total += _mm512_reduce_add_ps(sum##i);
   EMU_CHAINS(EMU_DECLARE_DOT)
   for (int64_t round = 0; round < kRounds; ++round) {
