@@ -169,6 +169,38 @@ describe('bytes that are no call', () => {
     client.close();
   });
 
+  it('connections that break off their calls as they begin them are ended, others are not', async () => {
+    const strict = createServer({ models: { small: model.emu }, port: 0, logLevel: 'silent' });
+    await strict.start();
+    const client = new TestClient(strict.address ?? '');
+    const flood = connect(`http://${strict.address ?? ''}`);
+    flood.on('error', () => undefined);
+    const ended = new Promise<boolean>((resolve) => {
+      flood.on('close', () => {
+        resolve(true);
+      });
+      setTimeout(resolve, 20_000, false).unref();
+    });
+    for (let index = 0; index < 900 && !flood.destroyed; index++) {
+      const stream = flood.request({
+        ':method': 'POST',
+        ':path': '/emu.v1.GenerationService/Generate',
+        'content-type': 'application/grpc',
+        te: 'trailers',
+      });
+      stream.on('error', () => undefined);
+      stream.close(8);
+      if (index % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(await ended).toBe(true);
+    const counted = await client.unary(countTokens, {
+      prompt: { parts: [{ data: { case: 'text', value: 'alive' } }] },
+    });
+    expect(counted.tokenCount).toBeGreaterThan(1);
+    client.close();
+    await strict.drain({ graceMs: 0 });
+  });
+
   it('eight million fields in one message are refused before they are read', async () => {
     const large = createServer({ models: { small: model.emu }, port: 0, logLevel: 'silent' });
     await large.start();

@@ -29,6 +29,7 @@ import { warmUp } from './warm-up.js';
 import { ArrivingRequests } from './wire/arriving-requests.js';
 import { guard, type Gate } from './wire/guard.js';
 import { OpenCalls } from './wire/open-calls.js';
+import { ResetLimit } from './wire/reset-limit.js';
 import { serviceDefinition, type Route } from './wire/routes.js';
 
 export interface ServerOptions {
@@ -197,6 +198,7 @@ class GrpcServer implements EmuServer {
       log: this.#log,
       maxRequestBytes: this.#limits.maxRequestBytes,
       maxArrivalMs: this.#limits.maxArrivalMs,
+      resets: new ResetLimit(),
       arriving: new ArrivingRequests(Math.max(this.#limits.maxArrivingBytes, this.#limits.maxRequestBytes)),
       calls: this.#calls,
       identify: (metadata, call): Caller => {

@@ -19,7 +19,12 @@ export const anonymous: Caller = { name: 'anonymous', scopes: new Set(scopes) };
  * peer: HOST:PORT. The port is another for every connection, and a client with many should not have many turns.
  */
 export function clientOf(caller: Caller, peer: string): string {
-  return caller.name === anonymous.name ? `peer ${peer.replace(/:\d+$/, '')}` : caller.name;
+  return caller.name === anonymous.name ? `peer ${addressOf(peer)}` : caller.name;
+}
+
+/** A peer's address without its port. */
+export function addressOf(peer: string): string {
+  return peer.replace(/:\d+$/, '');
 }
 
 /** Scopes of which a service needs one; undefined needs only a valid key. */

@@ -11,11 +11,12 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 
-import { anonymous, checkScope, clientOf, type Caller } from '../access/caller.js';
+import { addressOf, anonymous, checkScope, clientOf, type Caller } from '../access/caller.js';
 import type { ServerMetrics } from '../observe/metrics.js';
 import type { ArrivingCall, ArrivingRequests } from './arriving-requests.js';
 import { keepCallState, refusalMs, type CallState } from './call-state.js';
 import type { OpenCall, OpenCalls } from './open-calls.js';
+import type { ResetLimit } from './reset-limit.js';
 import { callStatus, detailsKey } from './status.js';
 import { transportFailure } from './transport-failure.js';
 
@@ -30,6 +31,7 @@ export interface Gate {
   readonly maxArrivalMs: number;
   readonly calls: OpenCalls;
   readonly arriving: ArrivingRequests;
+  readonly resets: ResetLimit;
   /** Who calls. @throws EmuError UNAUTHENTICATED. */
   identify(metadata: Metadata, call: Call): Caller;
   /** @throws EmuError SERVER_DRAINING for a method that is not taken any more. */
@@ -82,16 +84,20 @@ class CallWatch implements OpenCall, ArrivingCall {
   readonly #gate: Gate;
   readonly #method: string;
   readonly #call: Call;
+  readonly #connection: object | undefined;
   readonly #arrivedAt = performance.now();
   #state: CallState | undefined;
   #stop: ((failure: EmuError) => void) | undefined;
   #isOver = false;
+  #hasMessage = false;
+  #isResetByUs = false;
   #arrival: NodeJS.Timeout | undefined;
 
   constructor(gate: Gate, method: string, call: Call) {
     this.#gate = gate;
     this.#method = method;
     this.#call = call;
+    this.#connection = connectionOf(call);
     // On the call itself: grpc-js ends calls for reasons of its own past all interceptors.
     const send = call.sendStatus.bind(call);
     call.sendStatus = (status) => {
@@ -101,6 +107,9 @@ class CallWatch implements OpenCall, ArrivingCall {
     };
     onData(call, (bytes) => {
       if (!this.#isOver) gate.arriving.received(this, bytes);
+    });
+    onClose(call, (code) => {
+      if (code !== 0 && !this.#hasMessage && !this.#isResetByUs) this.#brokenOff();
     });
   }
 
@@ -127,6 +136,11 @@ class CallWatch implements OpenCall, ArrivingCall {
 
   /** A message is whole. */
   arrived(): void {
+    this.#hasMessage = true;
+    this.#stopWaiting();
+  }
+
+  #stopWaiting(): void {
     clearTimeout(this.#arrival);
     this.#gate.arriving.forget(this);
   }
@@ -135,7 +149,9 @@ class CallWatch implements OpenCall, ArrivingCall {
     pauseStream(this.#call);
     this.stop(failure);
     // What has come of the message is held until the stream is gone; its status needs a moment to be sent.
-    setTimeout(resetStream, refusalMs, this.#call).unref();
+    setTimeout(() => {
+      this.#reset();
+    }, refusalMs).unref();
   }
 
   /** Ends the call before its time; one whose message has not come has nothing else that could end it. */
@@ -148,7 +164,7 @@ class CallWatch implements OpenCall, ArrivingCall {
   ended(code: grpcStatus): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.arrived();
+    this.#stopWaiting();
     const { metrics, log, calls } = this.#gate;
     calls.leave(this);
     const method = this.#method;
@@ -164,6 +180,19 @@ class CallWatch implements OpenCall, ArrivingCall {
     span?.setAttributes({ 'rpc.grpc.status_code': code, ...facts });
     if (code !== grpcStatus.OK) span?.setStatus({ code: SpanStatusCode.ERROR, message: grpcStatus[code] });
     span?.end();
+  }
+
+  #reset(): void {
+    this.#isResetByUs = true;
+    resetStream(this.#call);
+  }
+
+  /** The peer reset the call before it had sent its message. */
+  #brokenOff(): void {
+    const { resets, log } = this.#gate;
+    const address = addressOf(this.#call.getPeer());
+    if (resets.allows(address) || this.#connection === undefined || !endConnection(this.#connection)) return;
+    log.warn({ address }, 'ended a connection that breaks off its calls as it begins them');
   }
 
   #awaitMessage(): void {
@@ -203,7 +232,7 @@ class CallWatch implements OpenCall, ArrivingCall {
     );
     const log = this.#gate.log.child({ caller: caller.name });
     const reset = (): void => {
-      resetStream(this.#call);
+      this.#reset();
     };
     const onStop: CallState['onStop'] = (stop) => {
       this.#stop = stop;
@@ -230,9 +259,33 @@ function resetStream(call: object): void {
   onStream(call, 'close', cancelledByServer);
 }
 
+/** The connection of a call, which its stream forgets when it is closed. */
+function connectionOf(call: object): object | undefined {
+  const stream = streamOf(call);
+  const session: unknown = stream && Reflect.get(stream, 'session');
+  return typeof session === 'object' && session !== null ? session : undefined;
+}
+
+/** Ends a connection and all that came on it; false where it has ended. */
+function endConnection(session: object): boolean {
+  const destroy: unknown = Reflect.get(session, 'destroy');
+  if (Reflect.get(session, 'destroyed') === true || typeof destroy !== 'function') return false;
+  destroy.call(session);
+  return true;
+}
+
 /** Takes no more bytes of a call; the transport then holds back its caller. */
 function pauseStream(call: object): void {
   onStream(call, 'pause');
+}
+
+/** Tells the code that the stream under a call was closed with; 0 where nobody reset it (RFC 9113, section 7). */
+function onClose(call: object, listener: (code: number) => void): void {
+  onStream(call, 'once', 'close', () => {
+    const stream = streamOf(call);
+    const code: unknown = stream && Reflect.get(stream, 'rstCode');
+    listener(typeof code === 'number' ? code : 0);
+  });
 }
 
 /** Tells how many bytes each piece of a call's messages has. grpc-js counts none before a message is whole. */
@@ -243,11 +296,19 @@ function onData(call: object, listener: (bytes: number) => void): void {
 }
 
 /** Calls a method of the HTTP/2 stream under a call, which grpc-js keeps to itself. */
-function onStream(call: object, method: 'close' | 'pause' | 'on', ...args: readonly unknown[]): void {
-  const stream: unknown = Reflect.get(call, 'stream');
-  if (typeof stream !== 'object' || stream === null) return;
-  const bound: unknown = Reflect.get(stream, method);
+function onStream(
+  call: object,
+  method: 'close' | 'pause' | 'on' | 'once',
+  ...args: readonly unknown[]
+): void {
+  const stream = streamOf(call);
+  const bound: unknown = stream && Reflect.get(stream, method);
   if (typeof bound === 'function') bound.apply(stream, args);
+}
+
+function streamOf(call: object): object | undefined {
+  const stream: unknown = Reflect.get(call, 'stream');
+  return typeof stream === 'object' && stream !== null ? stream : undefined;
 }
 
 /** RST_STREAM with CANCEL (RFC 9113, section 7). */
