@@ -15,6 +15,7 @@ import { addressOf, anonymous, checkScope, clientOf, type Caller } from '../acce
 import type { ServerMetrics } from '../observe/metrics.js';
 import type { ArrivingCall, ArrivingRequests } from './arriving-requests.js';
 import { keepCallState, refusalMs, type CallState } from './call-state.js';
+import { connectionOf, endConnection, onClose, onData, pauseStream, resetStream } from './http2-stream.js';
 import type { OpenCall, OpenCalls } from './open-calls.js';
 import type { ResetLimit } from './reset-limit.js';
 import { callStatus, detailsKey } from './status.js';
@@ -250,66 +251,3 @@ class CallWatch implements OpenCall, ArrivingCall {
     return callStatus(transportFailure(code, details, this.#gate.maxRequestBytes), this.requestId);
   }
 }
-
-/**
- * Ends the HTTP/2 stream under a call. grpc-js has no way to: a status waits behind everything written before it, and
- * behind a reader that does not read that is for ever.
- */
-function resetStream(call: object): void {
-  onStream(call, 'close', cancelledByServer);
-}
-
-/** The connection of a call, which its stream forgets when it is closed. */
-function connectionOf(call: object): object | undefined {
-  const stream = streamOf(call);
-  const session: unknown = stream && Reflect.get(stream, 'session');
-  return typeof session === 'object' && session !== null ? session : undefined;
-}
-
-/** Ends a connection and all that came on it; false where it has ended. */
-function endConnection(session: object): boolean {
-  const destroy: unknown = Reflect.get(session, 'destroy');
-  if (Reflect.get(session, 'destroyed') === true || typeof destroy !== 'function') return false;
-  destroy.call(session);
-  return true;
-}
-
-/** Takes no more bytes of a call; the transport then holds back its caller. */
-function pauseStream(call: object): void {
-  onStream(call, 'pause');
-}
-
-/** Tells the code that the stream under a call was closed with; 0 where nobody reset it (RFC 9113, section 7). */
-function onClose(call: object, listener: (code: number) => void): void {
-  onStream(call, 'once', 'close', () => {
-    const stream = streamOf(call);
-    const code: unknown = stream && Reflect.get(stream, 'rstCode');
-    listener(typeof code === 'number' ? code : 0);
-  });
-}
-
-/** Tells how many bytes each piece of a call's messages has. grpc-js counts none before a message is whole. */
-function onData(call: object, listener: (bytes: number) => void): void {
-  onStream(call, 'on', 'data', (piece: Uint8Array) => {
-    listener(piece.length);
-  });
-}
-
-/** Calls a method of the HTTP/2 stream under a call, which grpc-js keeps to itself. */
-function onStream(
-  call: object,
-  method: 'close' | 'pause' | 'on' | 'once',
-  ...args: readonly unknown[]
-): void {
-  const stream = streamOf(call);
-  const bound: unknown = stream && Reflect.get(stream, method);
-  if (typeof bound === 'function') bound.apply(stream, args);
-}
-
-function streamOf(call: object): object | undefined {
-  const stream: unknown = Reflect.get(call, 'stream');
-  return typeof stream === 'object' && stream !== null ? stream : undefined;
-}
-
-/** RST_STREAM with CANCEL (RFC 9113, section 7). */
-const cancelledByServer = 8;
