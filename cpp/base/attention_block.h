@@ -10,8 +10,11 @@ namespace emu {
 // what a result is, to the bit.
 inline constexpr int64_t kKeyTile = 128;
 
-// Keys whose places are looked up at a time: those of a tile, and some more to prefetch.
-inline constexpr int64_t kLocatedKeys = kKeyTile + 32;
+// One tile of the keys: `count` keys from `begin` on.
+struct KeyTile {
+  int64_t begin;
+  int64_t count;
+};
 
 // Query rows that the register-blocked loops take at a time.
 inline constexpr int64_t kPanelRows = 6;
@@ -37,8 +40,7 @@ inline int64_t AttentionScratchBytes(int64_t rows, int64_t width) {
   // Query, sums, totals, largest, pointers and key ranges.
   const int64_t per_row = 2 * padded_width * 4 + 64 + 4 + 5 * 8;
   const int64_t per_key = 2 * padded_width * 4 + kPanelRows * 4;  // key, value, weights
-  return padded_rows * per_row + kKeyTile * per_key + kLocatedKeys * 2 * 8 +
-         16 * 64;  // parts begin at 64 bytes
+  return padded_rows * per_row + kKeyTile * per_key + 16 * 64;    // parts begin at 64 bytes
 }
 
 }  // namespace emu

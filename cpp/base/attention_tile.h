@@ -35,10 +35,8 @@ struct AttentionWorkspace {
   F32* totals;          // [row], l above
   float* largest;       // [row], m above
   float* keys;          // PackKeys
-  float* values;        // PackValues
+  float* values;        // PackValue
   float* weights;       // [kPanelRows][kKeyTile], scores and then p above
-  const void** key_rows;
-  const void** value_rows;
 };
 
 inline AttentionWorkspace CarveWorkspace(void* scratch, int64_t rows, int64_t width) {
@@ -64,16 +62,8 @@ inline AttentionWorkspace CarveWorkspace(void* scratch, int64_t rows, int64_t wi
   work.keys = static_cast<float*>(take(kKeyTile * width * 4));
   work.values = static_cast<float*>(take(kKeyTile * padded_width * 4));
   work.weights = static_cast<float*>(take(kPanelRows * kKeyTile * 4));
-  work.key_rows = static_cast<const void**>(take(kLocatedKeys * 8));
-  work.value_rows = static_cast<const void**>(take(kLocatedKeys * 8));
   return work;
 }
-
-// One tile of the keys: `count` keys from `begin` on.
-struct KeyTile {
-  int64_t begin;
-  int64_t count;
-};
 
 inline int64_t MostSeen(const AttentionWorkspace& work, int64_t first, int64_t count) {
   int64_t most = 0;
@@ -134,18 +124,19 @@ inline void AttendPanel(const AttentionWorkspace& work, int64_t first, int64_t c
   }
 }
 
-// Row 0 alone against a tile that is not packed; `located` keys of the tile and the next one have pointers.
-template <class Element>
-inline void AttendRow(const AttentionWorkspace& work, const KeyTile& tile, int64_t located, int64_t width,
-                      bool has_bias) {
-  ScoreRow<Element>(work.queries, work.key_rows, tile.count, located, width, work.weights);
+// Row 0 alone against a tile that is not packed.
+template <class Keys>
+inline void AttendRow(const AttentionWorkspace& work, const KeyTile& tile, int64_t width, bool has_bias,
+                      const Keys& keys) {
+  keys.Score(work.queries, tile, work.weights);
   WeighRow(work, 0, tile, width, has_bias, work.weights);
-  AddValuesToRow<Element>(work.weights, work.value_rows, tile.count, located, width, work.sums);
+  keys.AddValues(work.weights, tile, work.sums);
 }
 
 inline void StartRows(const AttentionWorkspace& work, int64_t rows, int64_t width, float scale) {
   const int64_t padded_width = PaddedToLanes(width);
-  const int64_t padded_rows = (rows + kPanelRows - 1) / kPanelRows * kPanelRows;
+  const int64_t in_last_panel = (rows - 1) % kPanelRows + 1;
+  const int64_t padded_rows = rows - in_last_panel + PanelFor(in_last_panel).rows;
   for (int64_t row = 0; row < rows; ++row) {
     float* to = work.queries + row * padded_width;
     const float* from = work.rows.queries[row];
@@ -159,7 +150,6 @@ inline void StartRows(const AttentionWorkspace& work, int64_t rows, int64_t widt
   for (int64_t i = rows * padded_width; i < padded_rows * padded_width; i += kLanes)
     Store(work.queries + i, F32{});
   for (int64_t i = 0; i < padded_rows * padded_width; i += kLanes) Store(work.sums + i, F32{});
-  for (int64_t i = 0; i < kPanelRows * kKeyTile; i += kLanes) Store(work.weights + i, F32{});
 }
 
 inline void FinishRows(const AttentionWorkspace& work, int64_t rows, int64_t width) {
@@ -175,25 +165,26 @@ inline void FinishRows(const AttentionWorkspace& work, int64_t rows, int64_t wid
   }
 }
 
-// Attends `rows` filled rows. `locate(begin, keys, key_rows, value_rows)` writes where keys
-// begin..begin+keys-1 and their values lie, as pointers to K elements.
-template <class Element, class Locate>
+// Attends `rows` filled rows, at least one. `keys` gives the keys and values of a tile:
+//   Pack(tile, packed_keys, packed_values)  in the orders of base/attention_pack.h
+//   ServesOneRow()                          whether a row alone takes them where they lie, through
+//   Score(query, tile, scores)              scores[key] of the tile, and anything up to a whole vector
+//   AddValues(weights, tile, sums)          sums += Σ weights[key] * value
+// in the chains that base/attention_panel.h describes.
+template <class Keys>
 void AttendRows(const AttentionWorkspace& work, int64_t rows, int64_t width, float scale, bool has_bias,
-                const Locate& locate) {
+                const Keys& keys) {
   StartRows(work, rows, width, scale);
   const int64_t most_seen = MostSeen(work, 0, rows);
   const int64_t first_tile = LeastFirst(work, 0, rows) / kKeyTile * kKeyTile;
   for (int64_t begin = first_tile; begin < most_seen; begin += kKeyTile) {
     const int64_t left = most_seen - begin;
-    const int64_t located = left < kLocatedKeys ? left : kLocatedKeys;
     const KeyTile tile = {begin, left < kKeyTile ? left : kKeyTile};
-    locate(begin, located, work.key_rows, work.value_rows);
-    if (rows == 1) {
-      AttendRow<Element>(work, tile, located, width, has_bias);
+    if (rows == 1 && keys.ServesOneRow()) {
+      AttendRow(work, tile, width, has_bias, keys);
       continue;
     }
-    PackKeys<Element>(work.key_rows, tile.count, width, work.keys);
-    PackValues<Element>(work.value_rows, tile.count, width, work.values);
+    keys.Pack(tile, work.keys, work.values);
     for (int64_t first = 0; first < rows; first += kPanelRows) {
       const int64_t count = rows - first < kPanelRows ? rows - first : kPanelRows;
       AttendPanel(work, first, count, tile, width, has_bias);

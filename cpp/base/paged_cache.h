@@ -1,7 +1,7 @@
 // Where a row of a paged cache lies, and the check that it lies inside.
 //
-// A cache [P,Z,G,K] holds P pages of Z rows. Position p of slot s is row p mod Z of page
-// pageTable[s, p div Z]. The page table is [L,M]: L slots of M pages each.
+// A cache holds P pages of Z rows of G heads: keys as [P,G,K,Z], values as [P,G,Z,K]. Position p of slot s is
+// row p mod Z of page pageTable[s, p div Z]. The page table is [L,M]: L slots of M pages each.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ struct PagedCache {
   int64_t page_rows;
   int64_t slots;
   int64_t pages_per_slot;
-  int64_t row_width;  // G * K
+  int64_t heads;  // of keys and values
+  int64_t width;  // of one head
 };
 
 struct CachePlaces {

@@ -85,8 +85,8 @@ std::vector<Tensor> MakeInputs(const Case& c) {
   const int64_t page_rows = 16, slot_pages = (c.keys + page_rows - 1) / page_rows;
   const int64_t pages = c.batch * slot_pages, rows = c.batch * c.queries;
   std::vector<Tensor> inputs = {Tensor(DType::kF32, {rows, c.heads, c.width}),
-                                Tensor(c.cache_dtype, {pages, page_rows, c.heads, c.width}),
-                                Tensor(c.cache_dtype, {pages, page_rows, c.heads, c.width}),
+                                Tensor(c.cache_dtype, {pages, c.heads, c.width, page_rows}),
+                                Tensor(c.cache_dtype, {pages, c.heads, page_rows, c.width}),
                                 Tensor(DType::kI32, {rows}),
                                 Tensor(DType::kI32, {rows}),
                                 Tensor(DType::kI32, {c.batch, slot_pages})};

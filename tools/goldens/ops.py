@@ -146,10 +146,13 @@ def cached_case(name, cache_kind, pages, page_size, groups, width, heads, table,
     inputs = {"q": q, "keyRows": rows["key"], "valueRows": rows["value"], "pageTable": i32(table)}
     inputs |= {"slot": i32([s for s, _ in written]), "position": i32([p for _, p in written])}
     inputs |= {"askedSlot": i32([s for s, _ in asked]), "askedPosition": i32([p for _, p in asked])}
-    states = {key: (dtype, [pages, page_size, groups, width]) for key in ("keyCache", "valueCache")}
+    # Keys lie with their positions last.
+    caches = {"key": caches["key"].permute(0, 2, 3, 1).contiguous(),
+              "value": caches["value"].permute(0, 2, 1, 3).contiguous()}
+    states = {f"{key}Cache": (dtype, list(cache.shape)) for key, cache in caches.items()}
     where = ["slot", "position", "pageTable"]
-    calls = [("cacheWrite", ["keyCache", "keyRows", *where], {}, "keys"),
-             ("cacheWrite", ["valueCache", "valueRows", *where], {}, "values")]
+    calls = [("cacheWrite", ["keyCache", "keyRows", *where], {"part": "keys"}, "keys"),
+             ("cacheWrite", ["valueCache", "valueRows", *where], {"part": "values"}, "values")]
     case(f"cacheWrite/{name}", calls, EXACT, {"keys": caches["key"], "values": caches["value"]},
          {key: inputs[key] for key in ("keyRows", "valueRows", *where)}, states=states)
     asking = ["q", "keys", "values", "askedSlot", "askedPosition", "pageTable"]
@@ -164,12 +167,12 @@ cached_case("bf16", bf16, 5, 4, 1, 16, 3, [[2, 4], [0, 1]], two_slots, [(1, 2), 
 cached_case("page-of-one", f32, 4, 1, 1, 8, 1, [[3, 0, 2]], [(0, p) for p in range(3)], [(0, 2)])
 
 cache_rows = f32(6, 2, 3)
-filled = cache_rows.reshape(3, 2, 2, 3)
+filled = cache_rows.reshape(3, 2, 2, 3).transpose(1, 2).contiguous()
 copied = filled.clone()
 copied[0] = filled[2]
 copied[1] = copied[0]
 case("cachePageCopy/chain",
-     [("cacheWrite", ["cache", "rows", "slot", "position", "pageTable"], {}, "written"),
+     [("cacheWrite", ["cache", "rows", "slot", "position", "pageTable"], {"part": "values"}, "written"),
       ("cachePageCopy", ["written", "from", "to"], {}, "copied")],
      EXACT, {"copied": copied},
      {"rows": cache_rows, "slot": i32([0] * 6), "position": i32(range(6)), "pageTable": i32([[0, 1, 2]]),

@@ -4,6 +4,26 @@
 namespace emu::EMU_ISA {
 namespace {
 
+// Keys and values of one head, `stride` floats apart.
+struct KeyRows {
+  const float* keys;
+  const float* values;
+  int64_t stride;
+  int64_t width;
+
+  void Pack(const KeyTile& tile, float* packed_keys, float* packed_values) const {
+    const float* rows[kKeyTile];
+    for (int64_t key = 0; key < tile.count; ++key) rows[key] = keys + (tile.begin + key) * stride;
+    PackKeys(rows, tile.count, width, packed_keys);
+    for (int64_t key = 0; key < tile.count; ++key)
+      PackValue(values + (tile.begin + key) * stride, key, width, packed_values);
+  }
+  // A row alone is rare, and keys in rows have to be transposed for it too.
+  static bool ServesOneRow() { return false; }
+  void Score(const float*, const KeyTile&, float*) const {}
+  void AddValues(const float*, const KeyTile&, float*) const {}
+};
+
 void AttentionBlock(const AttentionShape& shape, const AttentionInputs& inputs, int64_t batch,
                     int64_t key_head, Rows rows, void* scratch, float* out) {
   const int64_t shared = shape.heads / shape.key_heads;
@@ -26,13 +46,8 @@ void AttentionBlock(const AttentionShape& shape, const AttentionInputs& inputs, 
   }
   const int64_t stride = shape.key_heads * shape.width;
   const int64_t start = batch * shape.keys * stride + key_head * shape.width;
-  const auto locate = [&](int64_t begin, int64_t keys, const void** key_rows, const void** value_rows) {
-    for (int64_t s = 0; s < keys; ++s) {
-      key_rows[s] = inputs.k + start + (begin + s) * stride;
-      value_rows[s] = inputs.v + start + (begin + s) * stride;
-    }
-  };
-  AttendRows<float>(work, count, shape.width, shape.scale, inputs.bias != nullptr, locate);
+  AttendRows(work, count, shape.width, shape.scale, inputs.bias != nullptr,
+             KeyRows{inputs.k + start, inputs.v + start, stride, shape.width});
 }
 
 }  // namespace

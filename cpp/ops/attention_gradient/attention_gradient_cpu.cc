@@ -73,13 +73,13 @@ float Dot(const float* a, const float* b, int64_t width) {
 // Keys and values of one key head, in the orders in which the products read them.
 void PackHead(const AttentionShape& shape, const float* k, const float* v, const Workspace& work) {
   const int64_t from_stride = shape.key_heads * shape.width;
-  const void* rows[kKeyTile];
+  const float* rows[kKeyTile];
   for (int64_t begin = 0; begin < shape.keys; begin += kKeyTile) {
     const int64_t count = shape.keys - begin < kKeyTile ? shape.keys - begin : kKeyTile;
     for (int64_t s = 0; s < count; ++s) rows[s] = k + (begin + s) * from_stride;
-    PackKeys<float>(rows, count, shape.width, work.packed_keys + begin * shape.width);
+    PackKeys(rows, count, shape.width, work.packed_keys + begin * shape.width);
     for (int64_t s = 0; s < count; ++s) rows[s] = v + (begin + s) * from_stride;
-    PackKeys<float>(rows, count, shape.width, work.packed_values + begin * shape.width);
+    PackKeys(rows, count, shape.width, work.packed_values + begin * shape.width);
   }
   for (int64_t s = 0; s < shape.keys; ++s) {
     CopyRow(k + s * from_stride, shape.width, 1, work.keys + s * work.stride);

@@ -1,5 +1,5 @@
 // cachePageCopy: page to[n] of the cache becomes a copy of page from[n], for n = 0, 1, ... in this order;
-// from -1: left out. cache [P,Z,G,K] f32 or bf16, updated in place; from, to i32[N].
+// from -1: left out. cache [P,G,Z,K] or [P,G,K,Z], f32 or bf16, updated in place; from, to i32[N].
 //
 // A task copies its stripe of every page, so the order of the list holds whatever the threads do.
 #include <algorithm>
@@ -25,10 +25,10 @@ Status CheckPages(const int32_t* from, const int32_t* to, int64_t count, int64_t
 
 Status PlanCachePageCopy(const CallTypes& call, CallPlan* plan) {
   BoundSides sides;
-  EMU_RETURN_IF_ERROR(BindInputs(call, {"cache f32|bf16[P,Z,G,K]", "from i32[N]", "to i32[N]"}, &sides));
+  EMU_RETURN_IF_ERROR(BindInputs(call, {"cache f32|bf16[P,...]", "from i32[N]", "to i32[N]"}, &sides));
   EMU_RETURN_IF_ERROR(call.CheckOutput(*call.inputs[0]));
   const int64_t pages = sides['P'], copies = sides['N'];
-  const int64_t page_bytes = sides['Z'] * sides['G'] * sides['K'] * BytesPerElement(call.inputs[0]->dtype);
+  const int64_t page_bytes = sides.rest.elements() * BytesPerElement(call.inputs[0]->dtype);
   plan->check = [=](void* const* inputs) {
     return CheckPages(static_cast<const int32_t*>(inputs[1]), static_cast<const int32_t*>(inputs[2]), copies,
                       pages);

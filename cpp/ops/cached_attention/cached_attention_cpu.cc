@@ -1,63 +1,54 @@
 #include "base/attention_tile.h"
 #include "ops/cached_attention/cached_attention.h"
+#include "ops/cached_attention/paged_keys.h"
 
 namespace emu::EMU_ISA {
 namespace {
 
-// Rows `rows`, all of one slot.
+// Rows `rows`, all of one slot, for the query heads of one key head.
 template <class Element>
-void AttendSlot(const CachedAttentionShape& shape, const CachedAttentionInputs& inputs, int64_t key_head,
+void AttendHead(const CachedAttentionShape& shape, const CachedAttentionInputs& inputs, int64_t key_head,
                 Rows rows, void* scratch, float* out) {
-  const int64_t shared = shape.heads / shape.key_heads;
+  const PagedCache& cache = shape.cache;
+  const int64_t width = cache.width, shared = shape.heads / cache.heads;
   const int64_t count = (rows.end - rows.begin) * shared;
-  const AttentionWorkspace work = CarveWorkspace(scratch, count, shape.width);
+  const AttentionWorkspace work = CarveWorkspace(scratch, count, width);
   int64_t at = 0;
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     for (int64_t head = key_head * shared; head < (key_head + 1) * shared; ++head, ++at) {
-      work.rows.queries[at] = inputs.q + (r * shape.heads + head) * shape.width;
-      work.rows.results[at] = out + (r * shape.heads + head) * shape.width;
+      work.rows.queries[at] = inputs.q + (r * shape.heads + head) * width;
+      work.rows.results[at] = out + (r * shape.heads + head) * width;
       work.rows.seen[at] = inputs.places.position[r] + 1;
     }
   }
-  const PagedCache& cache = shape.cache;
-  const int32_t* pages = inputs.places.page_table + inputs.places.slot[rows.begin] * cache.pages_per_slot;
-  const Element* keys = static_cast<const Element*>(inputs.key_cache) + key_head * shape.width;
-  const Element* values = static_cast<const Element*>(inputs.value_cache) + key_head * shape.width;
-  const auto locate = [&](int64_t begin, int64_t key_count, const void** key_rows, const void** value_rows) {
-    int64_t page = begin / cache.page_rows, in_page = begin % cache.page_rows;
-    for (int64_t s = 0; s < key_count; ++s) {
-      const int64_t start = (pages[page] * cache.page_rows + in_page) * cache.row_width;
-      key_rows[s] = keys + start;
-      value_rows[s] = values + start;
-      if (++in_page == cache.page_rows) {
-        in_page = 0;
-        ++page;
-      }
-    }
-  };
-  AttendRows<Element>(work, count, shape.width, shape.scale, false, locate);
+  const int64_t part = cache.page_rows * width;  // of a page, a head's
+  PagedKeys<Element> keys;
+  keys.keys = static_cast<const Element*>(inputs.key_cache) + key_head * part;
+  keys.values = static_cast<const Element*>(inputs.value_cache) + key_head * part;
+  keys.pages = inputs.places.page_table + inputs.places.slot[rows.begin] * cache.pages_per_slot;
+  keys.page_rows = cache.page_rows;
+  keys.page_elements = cache.heads * part;
+  keys.width = width;
+  AttendRows(work, count, width, shape.scale, false, keys);
 }
 
 template <class Element>
-void CachedAttentionBlock(const CachedAttentionShape& shape, const CachedAttentionInputs& inputs,
-                          int64_t key_head, Rows rows, void* scratch, float* out) {
-  const int64_t shared = shape.heads / shape.key_heads;
-  const int32_t* slot = inputs.places.slot;
-  for (int64_t begin = rows.begin, end; begin < rows.end; begin = end) {
-    for (end = begin + 1; end < rows.end && slot[end] == slot[begin];) ++end;
-    if (slot[begin] >= 0) {
-      AttendSlot<Element>(shape, inputs, key_head, {begin, end}, scratch, out);
-      continue;
-    }
-    for (int64_t r = begin; r < end; ++r) {
-      float* zeros = out + (r * shape.heads + key_head * shared) * shape.width;
-      for (int64_t i = 0; i < shared * shape.width; ++i) zeros[i] = 0;
-    }
+void AttendPiece(const CachedAttentionShape& shape, const CachedAttentionInputs& inputs, Rows key_heads,
+                 Rows rows, void* scratch, float* out) {
+  if (inputs.places.slot[rows.begin] >= 0) {
+    for (int64_t key_head = key_heads.begin; key_head < key_heads.end; ++key_head)
+      AttendHead<Element>(shape, inputs, key_head, rows, scratch, out);
+    return;
+  }
+  const int64_t width = shape.heads / shape.cache.heads * shape.cache.width;
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    float* zeros = out + r * shape.heads * shape.cache.width;
+    for (int64_t i = key_heads.begin * width; i < key_heads.end * width; ++i) zeros[i] = 0;
   }
 }
 
 }  // namespace
 
-const CachedAttentionKernels cached_attention = {CachedAttentionBlock<float>, CachedAttentionBlock<Bf16>};
+const CachedAttentionKernels cached_attention = {AttendPiece<float>, AttendPiece<Bf16>};
 
 }  // namespace emu::EMU_ISA

@@ -18,8 +18,8 @@ struct Cache {
 
   Cache(const Sizes& s, DType dtype, test::Random& random)
       : sizes(s),
-        keys(test::Type(dtype, {s.pages, s.page_rows, s.key_heads, s.width})),
-        values(keys.type),
+        keys(test::Type(dtype, {s.pages, s.key_heads, s.width, s.page_rows})),
+        values(test::Type(dtype, {s.pages, s.key_heads, s.page_rows, s.width})),
         page_table(test::Type(DType::kI32, {s.slots, s.pages_per_slot})) {
     for (Tensor* tensor : {&keys, &values}) {
       for (int64_t i = 0; i < tensor->type.shape.elements(); ++i) {
@@ -33,10 +33,16 @@ struct Cache {
     for (int64_t i = 0; i < s.slots * s.pages_per_slot; ++i) page_table.i32()[i] = order[i % s.pages];
   }
 
-  // The cache row of a position, [G,K].
-  int64_t RowAt(int64_t slot, int64_t position) const {
+  // Where element `i` of a head lies in `keys` and in `values`.
+  int64_t KeyAt(int64_t slot, int64_t position, int64_t head, int64_t i) const {
+    return (PartAt(slot, position, head) * sizes.width + i) * sizes.page_rows + position % sizes.page_rows;
+  }
+  int64_t ValueAt(int64_t slot, int64_t position, int64_t head, int64_t i) const {
+    return (PartAt(slot, position, head) * sizes.page_rows + position % sizes.page_rows) * sizes.width + i;
+  }
+  int64_t PartAt(int64_t slot, int64_t position, int64_t head) const {
     const int64_t page = page_table.i32()[slot * sizes.pages_per_slot + position / sizes.page_rows];
-    return (page * sizes.page_rows + position % sizes.page_rows) * sizes.key_heads * sizes.width;
+    return page * sizes.key_heads + head;
   }
 };
 
@@ -61,10 +67,14 @@ std::vector<float> Dense(const Cache& cache, const Tensor& q, int64_t row, int64
   const Sizes& s = cache.sizes;
   Tensor keys(test::F32Type({1, position + 1, s.key_heads, s.width})), values(keys.type);
   const std::vector<float> all_keys = cache.keys.Floats(), all_values = cache.values.Floats();
-  const int64_t size = s.key_heads * s.width;
+  float *key = keys.f32(), *value = values.f32();
   for (int64_t p = 0; p <= position; ++p) {
-    std::copy_n(all_keys.begin() + cache.RowAt(slot, p), size, keys.f32() + p * size);
-    std::copy_n(all_values.begin() + cache.RowAt(slot, p), size, values.f32() + p * size);
+    for (int64_t head = 0; head < s.key_heads; ++head) {
+      for (int64_t i = 0; i < s.width; ++i) {
+        *key++ = all_keys[static_cast<size_t>(cache.KeyAt(slot, p, head, i))];
+        *value++ = all_values[static_cast<size_t>(cache.ValueAt(slot, p, head, i))];
+      }
+    }
   }
   Tensor one(test::F32Type({1, 1, s.heads, s.width}));
   std::copy_n(q.f32() + row * s.heads * s.width, s.heads * s.width, one.f32());
@@ -73,7 +83,11 @@ std::vector<float> Dense(const Cache& cache, const Tensor& q, int64_t row, int64
   return result.outputs[0].Floats();
 }
 
-constexpr Sizes kSizes[] = {{4, 4, 40, 9, 16, 2, 16}, {6, 2, 128, 12, 7, 3, 40}, {2, 1, 17, 3, 100, 2, 2}};
+constexpr Sizes kSizes[] = {{4, 4, 40, 9, 16, 2, 16},
+                            {6, 2, 128, 12, 7, 3, 40},
+                            {2, 1, 17, 3, 100, 2, 2},
+                            {4, 2, 88, 5, 64, 2, 3},
+                            {3, 3, 33, 20, 8, 2, 30}};
 
 EMU_TEST(AMixedBatchEqualsDenseAttentionOverTheSlotsBitForBit) {
   for (const Sizes& sizes : kSizes) {
@@ -128,8 +142,10 @@ EMU_TEST(ThePageLayoutDoesNotChangeABit) {
   Cache many({1, 1, width, 100, 3, 1, 100}, DType::kF32, random);
   const Tensor q = test::RandomValues({1, 1, width}, random);
   for (int64_t p = 0; p < positions; ++p) {
-    std::copy_n(one_page.keys.f32() + p * width, width, many.keys.f32() + many.RowAt(0, p));
-    std::copy_n(one_page.values.f32() + p * width, width, many.values.f32() + many.RowAt(0, p));
+    for (int64_t i = 0; i < width; ++i) {
+      many.keys.f32()[many.KeyAt(0, p, 0, i)] = one_page.keys.f32()[one_page.KeyAt(0, p, 0, i)];
+      many.values.f32()[many.ValueAt(0, p, 0, i)] = one_page.values.f32()[one_page.ValueAt(0, p, 0, i)];
+    }
   }
   EXPECT_TRUE(Run(one_page, q, {0}, {299}).outputs[0] == Run(many, q, {0}, {299}).outputs[0]);
 }
@@ -142,10 +158,15 @@ EMU_TEST(UnwrittenRowsOfTheCacheAreNotRead) {
   const Tensor q = test::RandomValues({2, 2, 20}, random);
   const auto before = Run(cache, q, {0, 0}, {40, 41});
   for (int64_t p = 42; p < 64; ++p) {
-    std::fill_n(cache.keys.f32() + cache.RowAt(0, p), 40, NAN);
-    std::fill_n(cache.values.f32() + cache.RowAt(0, p), 40, NAN);
+    for (int64_t i = 0; i < 20; ++i) {
+      for (int64_t head = 0; head < 2; ++head) {
+        cache.keys.f32()[cache.KeyAt(0, p, head, i)] = NAN;
+        cache.values.f32()[cache.ValueAt(0, p, head, i)] = NAN;
+      }
+    }
   }
   EXPECT_TRUE(before.outputs[0] == Run(cache, q, {0, 0}, {40, 41}).outputs[0]);
+  EXPECT_TRUE(SomeRows(before.outputs[0], 1, 2) == Run(cache, SomeRows(q, 1, 2), {0}, {41}).outputs[0]);
 }
 
 EMU_TEST(RefusesPlacesOutsideTheCache) {
@@ -176,8 +197,8 @@ EMU_TEST(RefusesCachesOfTwoTypes) {
   const Tensor q = test::RandomValues({1, 1, 8}, random);
   EXPECT_EQ(
       Run(cache, q, {0}, {0}).status.message(),
-      "[cachedAttention] keyCache and valueCache are of different types: got f32[1,1,8], f32[4,16,1,8], "
-      "bf16[4,16,1,8], i32[1], i32[1], i32[2,3]");
+      "[cachedAttention] keyCache and valueCache are of different types: got f32[1,1,8], f32[4,1,8,16], "
+      "bf16[4,1,16,8], i32[1], i32[1], i32[2,3]");
 }
 
 }  // namespace

@@ -176,11 +176,11 @@ describe("check: 'finite'", () => {
 describe('states', () => {
   // Writes a row into a cache of one page of two rows, and gives the cache's first row with the new one added.
   const program = trace('remember', (t) => {
-    const cache = t.state('cache', [1, 2, 1, 3], 'f32');
+    const cache = t.state('cache', [1, 1, 2, 3], 'f32');
     const rows = t.input('rows', [1, 1, 3]);
     const at = (name: string): ReturnType<typeof t.input> => t.input(name, [1], 'i32');
     const target = { slot: at('slot'), position: at('position'), pageTable: t.input('pages', [1, 1], 'i32') };
-    const written = cacheWrite(cache, rows, target);
+    const written = cacheWrite(cache, rows, { ...target, part: 'values' });
     const table = reshape(written, [2, 3]);
     t.output('first', embedding(table, t.input('row', [1], 'i32')));
   });
@@ -198,7 +198,7 @@ describe('states', () => {
   ] as const)('are kept between runs and zeroed when made anew: %s', async (_, backend) => {
     const session = open(1, backend);
     expect(() => session.compile(program)).toThrow('[remember] state "cache" is not in the session');
-    session.createState('cache', [1, 2, 1, 3], 'f32');
+    session.createState('cache', [1, 1, 2, 3], 'f32');
     const executable = session.compile(program);
     const row = async (...args: [number, number, number]): Promise<number[]> => {
       const { first } = await executable.run(inputs(...args));
@@ -208,7 +208,7 @@ describe('states', () => {
     expect(await row(8, 1, 0)).toEqual([5, 6, 7]);
     expect(await row(1, 0, 1)).toEqual([8, 9, 10]);
     session.dropState('cache');
-    session.createState('cache', [1, 2, 1, 3], 'f32');
+    session.createState('cache', [1, 1, 2, 3], 'f32');
     const { first } = await session.compile(program).run(inputs(3, 0, 1));
     expect([...(first as Float32Array)]).toEqual([0, 0, 0]);
   });

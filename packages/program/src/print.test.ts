@@ -41,8 +41,8 @@ describe('print', () => {
         [2, 2, 8],
       );
       const q = rotaryEmbedding(rows, position, { theta: 10000 });
-      const keys = cacheWrite(t.state('cache.0.key', [4, 16, 2, 8], 'bf16'), q, where);
-      const values = cacheWrite(t.state('cache.0.value', [4, 16, 2, 8], 'bf16'), rows, where);
+      const keys = cacheWrite(t.state('cache.0.key', [4, 2, 8, 16], 'bf16'), q, { ...where, part: 'keys' });
+      const values = cacheWrite(t.state('cache.0.value', [4, 2, 16, 8], 'bf16'), rows, { ...where, part: 'values' });
       t.output('y', cachedAttention(q, keys, values, { ...where, scale: 8 ** -0.5 }));
     });
     expect(print(program)).toBe(
@@ -53,13 +53,13 @@ describe('print', () => {
         'input %2 i32[1,4] "pageTable"',
         'input %4 i32[2] "ids"',
         'weight %3 bf16[32,16] plain "table"',
-        'state %8 bf16[4,16,2,8] "cache.0.key"',
-        'state %10 bf16[4,16,2,8] "cache.0.value"',
+        'state %8 bf16[4,2,8,16] "cache.0.key"',
+        'state %10 bf16[4,2,16,8] "cache.0.value"',
         'call embedding(%3, %4) {} -> %5 f32[2,16]',
         'call reshape(%5) {shape=[2,2,8]} -> %6 f32[2,2,8]',
         'call rotaryEmbedding(%6, %1) {theta=10000} -> %7 f32[2,2,8]',
-        'call cacheWrite(%8, %7, %0, %1, %2) {} -> %9 bf16[4,16,2,8]',
-        'call cacheWrite(%10, %6, %0, %1, %2) {} -> %11 bf16[4,16,2,8]',
+        'call cacheWrite(%8, %7, %0, %1, %2) {part="keys"} -> %9 bf16[4,2,8,16]',
+        'call cacheWrite(%10, %6, %0, %1, %2) {part="values"} -> %11 bf16[4,2,16,8]',
         'call cachedAttention(%7, %9, %11, %0, %1, %2) {scale=0.35355339059327373} -> %12 f32[2,2,8]',
         'output %12 "y"',
         '',

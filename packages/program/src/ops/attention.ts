@@ -56,9 +56,8 @@ export const attentionOp: OpDefinition = {
             keyCount: Math.max(0, end - begin),
             scale,
             query: (i) => q[queryStart + i] as number,
-            keyStart: (s) => ((b * S + begin + s) * G + group) * K,
-            key: (index) => k[index] as number,
-            value: (index) => v[index] as number,
+            key: (s, i) => k[((b * S + begin + s) * G + group) * K + i] as number,
+            value: (s, i) => v[((b * S + begin + s) * G + group) * K + i] as number,
             bias: (s) => (bias === null ? 0 : (bias[(h * T + t) * S + begin + s] as number)),
             write: (i, value) => (out[queryStart + i] = value),
           });

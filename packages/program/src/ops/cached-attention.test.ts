@@ -6,7 +6,7 @@ const table = Int32Array.of(2, 0, 1, 7);
 const attend = (slot: number, position: number) =>
   evaluate(
     (t) =>
-      cachedAttention(t.input('q', [2, 1, 1]), t.state('k', [3, 4, 1, 1]), t.state('v', [3, 4, 1, 1]), {
+      cachedAttention(t.input('q', [2, 1, 1]), t.state('k', [3, 1, 1, 4]), t.state('v', [3, 1, 4, 1]), {
         slot: t.input('slot', [2], 'i32'),
         position: t.input('position', [2], 'i32'),
         pageTable: t.input('pageTable', [2, 2], 'i32'),
@@ -39,7 +39,7 @@ describe('cachedAttention', () => {
       tracing((t) => {
         const rows = t.input('rows', [2], 'i32');
         const options = { slot: rows, position: rows, pageTable: t.input('p', [1, 1], 'i32'), scale: 1 };
-        const [k, v] = [t.state('k', [1, 4, 2, 8]), t.state('v', [1, 4, 2, 8], dtype)];
+        const [k, v] = [t.state('k', [1, 2, 8, 4]), t.state('v', [1, 2, 4, 8], dtype)];
         return cachedAttention(t.input('q', [2, heads, 8]), k, v, options);
       });
     expect(build(2, 'bf16')).toThrow('[cachedAttention] keyCache is f32 but valueCache is bf16');

@@ -2,7 +2,14 @@ import { numberAttribute, refuseShape, type OpDefinition } from '../op.js';
 import type { Tensor } from '../tensor.js';
 import type { Value } from '../trace.js';
 import type { CacheRows } from './cache-write.js';
-import { cacheRow, checkedSlot, type PagedCache } from './paged-cache.js';
+import {
+  cacheRow,
+  checkedSlot,
+  headPlace,
+  type CachePart,
+  type HeadPlace,
+  type PagedCache,
+} from './paged-cache.js';
 import { inputSignature } from './signature.js';
 import { attendRow } from './softmax-rows.js';
 import { floatReader, floats, indices, present } from './tensor-access.js';
@@ -15,7 +22,7 @@ export interface CachedAttentionOptions extends CacheRows {
 /**
  * Attention of flat rows over a paged cache: row r attends to positions 0..position[r] of its slot, its own
  * included (so write the cache first). A row of slot -1 gives zeros. Head h reads key head floor(h / (H / G)).
- * q f32[R,H,K], keyCache and valueCache f32|bf16[P,Z,G,K] -> f32[R,H,K].
+ * q f32[R,H,K], keyCache f32|bf16[P,G,K,Z] and valueCache [P,G,Z,K] of the same dtype -> f32[R,H,K].
  * @throws EmuError TENSOR_SHAPE_MISMATCH if H is not a multiple of G; INVALID_OPTION at run time if a slot,
  *   position or page is out of range.
  */
@@ -33,8 +40,8 @@ export function cachedAttention(
 const bind = inputSignature<'P' | 'Z' | 'G' | 'K' | 'R' | 'H' | 'L' | 'M'>(
   'cachedAttention',
   'q f32[R,H,K]',
-  'keyCache f32|bf16[P,Z,G,K]',
-  'valueCache f32|bf16[P,Z,G,K]',
+  'keyCache f32|bf16[P,G,K,Z]',
+  'valueCache f32|bf16[P,G,Z,K]',
   'slot i32[R]',
   'position i32[R]',
   'pageTable i32[L,M]',
@@ -68,24 +75,26 @@ export const cachedAttentionOp: OpDefinition = {
       slotCount: L,
       pagesPerSlot: M,
     };
+    const layout = { heads: G, pageSize: Z, width: K };
     const out = floats(outputs[0] as Tensor);
     for (let row = 0; row < R; row++) {
       const slot = checkedSlot(cache, slots[row] as number, row);
       if (slot < 0) continue;
       const position = positions[row] as number;
       cacheRow(cache, slot, position, row);
-      const places = Array.from({ length: position + 1 }, (_, s) => cacheRow(cache, slot, s, row));
+      const rows = Array.from({ length: position + 1 }, (_, s) => cacheRow(cache, slot, s, row));
+      const placesOf = (part: CachePart, head: number): readonly HeadPlace[] =>
+        rows.map((cached) => headPlace(part, layout, cached, head));
       for (let h = 0; h < H; h++) {
         const queryStart = (row * H + h) * K;
         const group = Math.floor(h / (H / G));
         attendRow({
           width: K,
-          keyCount: places.length,
+          keyCount: rows.length,
           scale,
           query: (i) => q[queryStart + i] as number,
-          keyStart: (s) => ((places[s] as number) * G + group) * K,
-          key,
-          value,
+          key: elementReader(key, placesOf('keys', group)),
+          value: elementReader(value, placesOf('values', group)),
           bias: () => 0,
           write: (i, result) => (out[queryStart + i] = result),
         });
@@ -94,3 +103,14 @@ export const cachedAttentionOp: OpDefinition = {
   },
   gradient: { because: 'used at inference only' },
 };
+
+/** Element i of the row that lies at places[s]. */
+function elementReader(
+  read: (index: number) => number,
+  places: readonly HeadPlace[],
+): (s: number, i: number) => number {
+  return (s, i) => {
+    const { start, step } = places[s] as HeadPlace;
+    return read(start + i * step);
+  };
+}

@@ -1,6 +1,36 @@
 // Where a row of a paged cache lies: page pageTable[slot, position div Z], offset position mod Z.
 import { checkedIndex } from './tensor-access.js';
 
+/** What a cache holds: a page has its keys positions last, [G,K,Z], and its values row by row, [G,Z,K]. */
+export type CachePart = 'keys' | 'values';
+
+/** Heads G, rows per page Z, width of a head K. */
+export interface PageLayout {
+  readonly heads: number;
+  readonly pageSize: number;
+  readonly width: number;
+}
+
+/** Where element 0 of a head lies, and how far apart its elements are. */
+export interface HeadPlace {
+  readonly start: number;
+  readonly step: number;
+}
+
+/** The place of a head of cache row `row`, as `cacheRow` counts them. */
+export function headPlace(
+  part: CachePart,
+  { heads, pageSize, width }: PageLayout,
+  row: number,
+  head: number,
+): HeadPlace {
+  const [page, offset] = [Math.floor(row / pageSize), row % pageSize];
+  const start = (page * heads + head) * pageSize * width;
+  return part === 'keys'
+    ? { start: start + offset, step: pageSize }
+    : { start: start + offset * width, step: 1 };
+}
+
 export interface PagedCache {
   readonly op: string;
   /** Pages P and rows per page Z of the cache. */

@@ -5,10 +5,9 @@ export interface AttendedRow {
   readonly keyCount: number;
   readonly scale: number;
   readonly query: (i: number) => number;
-  /** Element index at which key (and value) `s` starts. */
-  readonly keyStart: (s: number) => number;
-  readonly key: (index: number) => number;
-  readonly value: (index: number) => number;
+  /** Element i of key `s`. */
+  readonly key: (s: number, i: number) => number;
+  readonly value: (s: number, i: number) => number;
   readonly bias: (s: number) => number;
   readonly write: (i: number, value: number) => void;
 }
@@ -20,9 +19,8 @@ export function attendRow(row: AttendedRow): void {
   const sums = new Float64Array(width);
   let largest = -Infinity;
   for (let s = 0; s < keyCount; s++) {
-    const start = row.keyStart(s);
     let dot = 0;
-    for (let i = 0; i < width; i++) dot += row.query(i) * row.key(start + i);
+    for (let i = 0; i < width; i++) dot += row.query(i) * row.key(s, i);
     const score = dot * row.scale + row.bias(s);
     scores[s] = score;
     largest = Math.max(largest, score);
@@ -31,9 +29,8 @@ export function attendRow(row: AttendedRow): void {
   if (largest !== -Infinity) {
     for (let s = 0; s < keyCount; s++) {
       const weight = Math.exp((scores[s] as number) - largest);
-      const start = row.keyStart(s);
       total += weight;
-      for (let i = 0; i < width; i++) sums[i] = (sums[i] as number) + weight * row.value(start + i);
+      for (let i = 0; i < width; i++) sums[i] = (sums[i] as number) + weight * row.value(s, i);
     }
   }
   for (let i = 0; i < width; i++) row.write(i, total === 0 ? 0 : (sums[i] as number) / total);

@@ -67,17 +67,15 @@ export interface CacheState {
   readonly dtype: DType;
 }
 
-/** `cache.<layer>.key` and `cache.<layer>.value` of every layer, [P,Z,H,K]. */
+/** `cache.<layer>.key` [P,H,K,Z] and `cache.<layer>.value` [P,H,Z,K] of every layer. */
 export function cacheStates(config: LlamaConfig, cache: CacheConfig): readonly CacheState[] {
   const { heads, width } = config;
-  const shape = [cache.pages, cache.pageSize, heads, width / heads];
-  return Array.from({ length: config.layers }, (_, layer) =>
-    (['key', 'value'] as const).map((part) => ({
-      name: stateName(layer, part),
-      shape,
-      dtype: cache.cacheDtype,
-    })),
-  ).flat();
+  const { pages, pageSize, cacheDtype: dtype } = cache;
+  const headWidth = width / heads;
+  return Array.from({ length: config.layers }, (_, layer) => [
+    { name: stateName(layer, 'key'), shape: [pages, heads, headWidth, pageSize], dtype },
+    { name: stateName(layer, 'value'), shape: [pages, heads, pageSize, headWidth], dtype },
+  ]).flat();
 }
 
 function stateName(layer: number, part: 'key' | 'value'): string {

@@ -18,7 +18,7 @@ export interface CacheRows {
   readonly pageTable: Value;
 }
 
-/** Key and value cache of one layer, [P,Z,G,K]. */
+/** Key cache [P,G,K,Z] and value cache [P,G,Z,K] of one layer. */
 export interface LayerCache {
   readonly key: Value;
   readonly value: Value;
@@ -32,8 +32,8 @@ export function cachedRows(cache: LayerCache, rows: CacheRows): RowAttention {
   return {
     position: rows.position,
     attend(q, k, v, scale) {
-      const keys = cacheWrite(cache.key, k, rows);
-      const values = cacheWrite(cache.value, v, rows);
+      const keys = cacheWrite(cache.key, k, { ...rows, part: 'keys' });
+      const values = cacheWrite(cache.value, v, { ...rows, part: 'values' });
       return cachedAttention(q, keys, values, { ...rows, scale });
     },
   };

@@ -3,6 +3,7 @@ import { attention } from '../../ops/attention.js';
 import { attentionGradient } from '../../ops/attention-gradient.js';
 import { cachePageCopy } from '../../ops/cache-page-copy.js';
 import { cacheWrite } from '../../ops/cache-write.js';
+import type { CachePart } from '../../ops/paged-cache.js';
 import { cachedAttention } from '../../ops/cached-attention.js';
 import { rotaryEmbedding } from '../../ops/rotary-embedding.js';
 import type { Value } from '../../trace.js';
@@ -177,14 +178,17 @@ export function filledCaches(
     ),
     pageTable,
   };
-  const shape = [pageCount, pageSize, keyHeads, width];
-  const written = (name: string): Value =>
+  const written = (name: string, part: CachePart, page: readonly [number, number]): Value =>
     cacheWrite(
-      w.tracer.state(name, shape, dtype),
+      w.tracer.state(name, [pageCount, keyHeads, ...page], dtype),
       w.floats(`${name}Rows`, [rows.length, keyHeads, width]),
-      where,
+      { ...where, part },
     );
-  return { keys: written('keyCache'), values: written('valueCache'), pageTable };
+  return {
+    keys: written('keyCache', 'keys', [width, pageSize]),
+    values: written('valueCache', 'values', [pageSize, width]),
+    pageTable,
+  };
 }
 
 const cacheSizes: readonly CacheSizes[] = (['f32', 'bf16'] as const).flatMap((dtype) => [

@@ -31,7 +31,8 @@ type Build = (w: CaseWriter, bad: number) => Value;
 /** Indices that no range holds: just beyond, far beyond, negative, the ends of i32. */
 const outside = [-3, 100, 2 ** 31 - 1, -(2 ** 31)] as const;
 
-const cacheShape = [5, 4, 1, 8] as const;
+const keyShape = [5, 1, 8, 4] as const;
+const valueShape = [5, 1, 4, 8] as const;
 const pages = [4, 0, 3, 1];
 
 /** Slots, positions and a page table of two slots with two pages each, one number of them replaced. */
@@ -45,16 +46,16 @@ function where(w: CaseWriter, slot: number, position: number, table: readonly nu
 
 const writing = (w: CaseWriter, slot: number, position: number, table: readonly number[] = pages): Value =>
   cacheWrite(
-    w.tracer.state('cache', cacheShape),
+    w.tracer.state('cache', valueShape),
     w.floats('rows', [3, 1, 8]),
-    where(w, slot, position, table),
+    { ...where(w, slot, position, table), part: 'values' },
   );
 
 const attending = (w: CaseWriter, slot: number, position: number, table: readonly number[] = pages): Value =>
   cachedAttention(
     w.floats('q', [3, 2, 8]),
-    w.tracer.state('keyCache', cacheShape),
-    w.tracer.state('valueCache', cacheShape),
+    w.tracer.state('keyCache', keyShape),
+    w.tracer.state('valueCache', valueShape),
     { ...where(w, slot, position, table), scale: 1 },
   );
 
@@ -155,7 +156,7 @@ const builds: readonly (readonly [string, string, number, Build])[] = [
     'from',
     1,
     (w, bad) =>
-      cachePageCopy(w.tracer.state('cache', cacheShape), {
+      cachePageCopy(w.tracer.state('cache', keyShape), {
         from: w.indices('from', [2], [0, bad]),
         to: w.indices('to', [2], [1, 2]),
       }),
@@ -165,7 +166,7 @@ const builds: readonly (readonly [string, string, number, Build])[] = [
     'to',
     1,
     (w, bad) =>
-      cachePageCopy(w.tracer.state('cache', cacheShape), {
+      cachePageCopy(w.tracer.state('cache', keyShape), {
         from: w.indices('from', [2], [0, 1]),
         to: w.indices('to', [2], [1, bad]),
       }),
