@@ -1,4 +1,5 @@
 #include <cstring>
+#include <type_traits>
 
 #include "base/gemm/gemm.h"
 
@@ -35,9 +36,12 @@ constexpr int64_t kPackedWords = 256;
 
 // A product says how one step multiplies (`a` points to the step's words of row 0, `b` to its vectors in the
 // panel) and how values of the left operand are stored: `count` of them from value `at` of a row on, or the
-// words of a step for kLanes rows (`second` is the value k + 1).
+// words of a step for kLanes rows (`second` is the value k + 1). Where Wide is another product, the words of
+// a panel are worth widening once for several tiles of rows: `Widen` makes kStepWidth steps of Wide out of
+// each.
 
 struct F32Product {
+  using Wide = F32Product;
   static constexpr int64_t kBlockWidth = kRowWords;
   static constexpr int kStepWidth = 1;
   static constexpr int kStepWords = 1;
@@ -67,6 +71,7 @@ struct F32Product {
 #if defined(__AVX512BF16__)
 
 struct Bf16Product {
+  using Wide = Bf16Product;
   static constexpr int64_t kBlockWidth = 2 * kRowWords;
   static constexpr int kStepWidth = 2;
   static constexpr int kStepWords = 1;
@@ -108,6 +113,7 @@ struct Bf16Product {
 #else
 
 struct Bf16Product {
+  using Wide = F32Product;
   static constexpr int64_t kBlockWidth = kRowWords;
   static constexpr int kStepWidth = 2;
   static constexpr int kStepWords = 2;
@@ -127,6 +133,17 @@ struct Bf16Product {
         const F32 value = Splat(a[row * Order::kRow + half * Order::kWord]);
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) acc[row][v] += value * weights[v];
+      }
+    }
+  }
+
+  static void Widen(const float* words, int64_t steps, float* wide) {
+    for (int64_t step = 0; step < steps; ++step, words += kPanelRows, wide += 2 * kPanelRows) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kTileVectors; ++v) {
+        const U32 pair = (U32)Load(words + v * kLanes);
+        Store(wide + v * kLanes, (F32)(pair << 16));
+        Store(wide + kPanelRows + v * kLanes, (F32)(pair & 0xffff0000u));
       }
     }
   }
@@ -193,6 +210,9 @@ constexpr int kStripVectors = (kStripRows + kLanes - 1) / kLanes;
 
 template <class Product>
 struct Multiplication {
+  static constexpr bool kWidens = !std::is_same_v<Product, typename Product::Wide>;
+  static constexpr int64_t kWideWords = kWidens ? kRowWords * kPanelRows : 0;  // of a panel's block
+
   const GemmShape& shape;
   const GemmOperands& operands;
   int64_t block_width;
@@ -279,13 +299,15 @@ struct Multiplication {
            (operands.place == nullptr ? row : operands.place(operands.place_source, row)) * OutStride();
   }
 
+  // `b` is the panel's block as TileProduct reads it.
+  template <class TileProduct>
   void Tile(Rows rows, int64_t panel, int64_t block, const float* a, const float* b) const {
-    const int64_t steps = Steps(End(block) - Begin(block));
+    const int64_t steps = Steps(End(block) - Begin(block)) * (Product::kStepWidth / TileProduct::kStepWidth);
     const int64_t column = panel * kPanelRows;
     const int64_t columns = shape.outputs - column < kPanelRows ? shape.outputs - column : kPanelRows;
     const int64_t count = rows.end - rows.begin;
-    const TileFunction tile = operands.left.columns != nullptr ? TileOf<Product, ByWords>(count, columns)
-                                                               : TileOf<Product, ByRows>(count, columns);
+    const TileFunction tile = operands.left.columns != nullptr ? TileOf<TileProduct, ByWords>(count, columns)
+                                                               : TileOf<TileProduct, ByRows>(count, columns);
     if (columns % kLanes == 0 && operands.place == nullptr) {
       tile(a, b, steps, block == 0, OutRow(rows.begin) + column, OutStride());
     } else {
@@ -315,12 +337,13 @@ struct Multiplication {
       }
       for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
         for (int64_t block = 0; block < blocks; ++block) {
-          Tile(rows, panel, block, a + block * kTileRows * kRowWords, Packed(panel, block));
+          Tile<Product>(rows, panel, block, a + block * kTileRows * kRowWords, Packed(panel, block));
         }
       }
       return;
     }
-    float* own = a + LeftRows(rows.end - rows.begin) * kRowWords;
+    float* wide = a + LeftRows(rows.end - rows.begin) * kRowWords;
+    float* own = wide + kWideWords;
     for (int64_t block = 0; block < blocks; ++block) {
       StoreRows(rows, block, a);
       if (operands.packed == nullptr) {
@@ -329,11 +352,24 @@ struct Multiplication {
       for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
         const float* b =
             operands.packed == nullptr ? own + (panel - panels.begin) * panel_words : Packed(panel, block);
-        for (int64_t row = rows.begin; row < rows.end; row += kTileRows) {
-          const int64_t end = row + kTileRows < rows.end ? row + kTileRows : rows.end;
-          Tile({row, end}, panel, block, a + (row - rows.begin) * kRowWords, b);
+        if constexpr (kWidens) {
+          // Storing a panel anew costs as much as two tiles lose by widening it themselves.
+          if (rows.end - rows.begin > 2 * kTileRows) {
+            Product::Widen(b, Steps(End(block) - Begin(block)), wide);
+            Tiles<typename Product::Wide>(rows, panel, block, a, wide);
+            continue;
+          }
         }
+        Tiles<Product>(rows, panel, block, a, b);
       }
+    }
+  }
+
+  template <class TileProduct>
+  void Tiles(Rows rows, int64_t panel, int64_t block, const float* a, const float* b) const {
+    for (int64_t row = rows.begin; row < rows.end; row += kTileRows) {
+      const int64_t end = row + kTileRows < rows.end ? row + kTileRows : rows.end;
+      Tile<TileProduct>({row, end}, panel, block, a + (row - rows.begin) * kRowWords, b);
     }
   }
 
@@ -344,7 +380,7 @@ struct Multiplication {
     // The last rows may be few, whatever the split.
     const int64_t few = (shape.width / Product::kBlockWidth + 1) * kTileRows;
     const int64_t left = LeftRows(rows > few ? rows : few) * kRowWords;
-    return (left + packed_panels * kPanelRows * (kPackedWords + Product::kStepWidth)) * 4;
+    return (left + kWideWords + packed_panels * kPanelRows * (kPackedWords + Product::kStepWidth)) * 4;
   }
 };
 
