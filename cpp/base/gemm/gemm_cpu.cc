@@ -149,7 +149,10 @@ struct Bf16Product {
   }
 
   static void StoreValues(const float* from, int64_t count, float* row, int64_t at) {
-    for (int64_t k = 0; k < count; ++k) row[at + k] = ToFloat(ToBf16(from[k]));
+    int64_t k = 0;
+    for (; k + kLanes <= count; k += kLanes) Store(row + at + k, (F32)RoundToHalves((U32)Load(from + k)));
+    if (k == count) return;
+    StoreFirst(row + at + k, (F32)RoundToHalves((U32)LoadFirst(from + k, count - k)), count - k);
   }
   static void StoreZeros(int64_t count, float* row, int64_t at) {
     std::memset(row + at, 0, static_cast<size_t>(count) * 4);
