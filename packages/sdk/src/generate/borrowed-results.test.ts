@@ -5,6 +5,7 @@ import { testBackends } from '../testing/backends.js';
 import { referenceConfig } from '../testing/reference-config.js';
 import { referenceExists } from '../testing/reference-data.js';
 import { openReferenceLanguageModel } from '../testing/reference-prompts.js';
+import { softmax } from './probabilities.js';
 import { Sequence } from './sequence.js';
 import type { Decoder } from './step.js';
 import { logitsOf } from './token-loop.js';
@@ -26,6 +27,24 @@ describe.skipIf(!referenceExists).each(testBackends)('results of a step on $name
       sequence.close();
     }
   };
+
+  it('are probabilities at the temperature of each row', async () => {
+    const sequences = [Sequence.open(decoder), Sequence.open(decoder)];
+    const temperatures = [0.5, undefined] as const;
+    const rows = sequences.flatMap((sequence, index) =>
+      sequence.rows([1], ['logits', 'probabilities'], { temperature: temperatures[index] }),
+    );
+    const results = await decoder.step(rows);
+    for (const sequence of sequences) sequence.close();
+    expect(results[0]?.logits).toEqual(results[1]?.logits);
+    for (const [index, result] of results.entries()) {
+      const expected = softmax(logitsOf(result).map((logit) => logit / (temperatures[index] ?? 1)));
+      for (const [id, probability] of expected.entries())
+        expect(Math.abs((result.probabilities?.[id] ?? NaN) - probability)).toBeLessThan(
+          1e-6 + 1e-5 * probability,
+        );
+    }
+  });
 
   it('stay as they are unless they were borrowed', async () => {
     const kept = await logitsAfter([1, 20], false);

@@ -4,7 +4,7 @@ import { referenceExists, referenceFloats, referenceTensor } from '../testing/re
 import { TokenTrie } from './constraints.js';
 import { applyRules, forbidRepeatedRuns, holdEnd, penalizeRepetition } from './logits-processors.js';
 import { expOfNonPositive, indexOfLargest, indicesOfLargest, softmax } from './probabilities.js';
-import { drawToken, filterScores, uniformAt } from './sampling.js';
+import { drawToken, samplingProbabilities, uniformAt, weightsOf } from './sampling.js';
 import { StopSequences } from './stop-sequences.js';
 import { chooseAtRandom, chooseBest, chooseToken } from './token-loop.js';
 
@@ -70,7 +70,7 @@ describe.skipIf(!referenceExists)('rules for the next token, against the authors
     ['topk50_topp09_temp13', { temperature: 1.3, topK: 50, topP: 0.9 }],
   ])('sampling keeps the same tokens: %s', (name, options) => {
     const logits = referenceFloats(file, 'logits_last3').slice(-32004);
-    const probabilities = softmax(filterScores(logits, options));
+    const probabilities = samplingProbabilities(logits, options);
     const ids = Array.from(referenceTensor(file, `sample.${name}.ids`).data, Number);
     const kept = [...probabilities.keys()].filter((id) => (probabilities[id] ?? 0) > 0);
     expect(kept).toEqual([...ids].sort((a, b) => a - b));
@@ -104,7 +104,7 @@ describe('draws', () => {
     const counts = new Array<number>(5).fill(0);
     const rounds = 20_000;
     for (let position = 0; position < rounds; position++) {
-      const id = drawToken(scores, options, { seed: 1n, sequence: 0, position });
+      const id = drawToken(weightsOf(scores, 1), options, { seed: 1n, sequence: 0, position });
       counts[id] = (counts[id] ?? 0) + 1;
     }
     const probabilities = softmax(scores);
@@ -124,28 +124,24 @@ describe('draws', () => {
     const many = Float32Array.from({ length: 1000 }, (_, id) => 4 * Math.sin(id * id));
     for (let position = 0; position < 300; position++) {
       const place = { seed: 3n, sequence: 1, position };
-      const probabilities = softmax(filterScores(many, { temperature, topK, topP }));
+      const probabilities = samplingProbabilities(many, { temperature, topK, topP });
       let sum = 0;
       const first = probabilities.findIndex((probability) => (sum += probability) > uniformAt(place));
-      expect(drawToken(many, { temperature, topK, topP }, place)).toBe(first);
+      expect(drawToken(weightsOf(many, temperature), { topK, topP }, place)).toBe(first);
     }
   });
 
   it('keep one token at least, and ties at the edge of topK', () => {
-    expect([...filterScores(scores, { ...options, topP: 1e-9 })].filter(Number.isFinite)).toEqual([3]);
-    const ties = Float32Array.from([2, 1, 2, 1, 0]);
-    expect([...filterScores(ties, { ...options, topK: 3 })].filter(Number.isFinite)).toEqual([2, 1, 2, 1]);
+    const kept = (values: readonly number[], filters: Partial<typeof options>): number[] =>
+      [...samplingProbabilities(Float32Array.from(values), { ...options, ...filters }).entries()].flatMap(
+        ([id, probability]) => (probability > 0 ? [id] : []),
+      );
+    expect(kept([...scores], { topP: 1e-9 })).toEqual([1]);
+    expect(kept([2, 1, 2, 1, 0], { topK: 3 })).toEqual([0, 1, 2, 3]);
+    for (const temperature of [1e-6, 1e-38, 5e-324])
+      expect(kept([-80, 3, 90, 2], { temperature })).toEqual([2]);
     // Two of four equals are enough for half of the probability: the ones with the lower ids stay.
-    for (const temperature of [1e-6, 1e-38, 5e-324]) {
-      const kept = filterScores(Float32Array.from([-80, 3, 90, 2]), { temperature, topK: 0, topP: 1 });
-      expect([...softmax(kept)]).toEqual([0, 0, 1, 0]);
-    }
-    expect([...filterScores(new Float32Array(4), { ...options, topP: 0.5 })]).toEqual([
-      0,
-      0,
-      -Infinity,
-      -Infinity,
-    ]);
+    expect(kept([0, 0, 0, 0], { topP: 0.5 })).toEqual([0, 1]);
   });
 });
 
@@ -185,17 +181,38 @@ describe('rows of a model that its tokenizer has no tokens for', () => {
 
   it('are never chosen, however likely', () => {
     const logits = Float32Array.of(0, 1, 0, 2, 0, 0, 9, 9);
-    expect(chooseToken(logits, [1], { rules }, chooseBest)).toBe(3);
+    const result = { logits, probabilities: Float32Array.from(softmax(logits)) };
+    expect(chooseToken(result, [1], { rules }, chooseBest)).toBe(3);
     const drawn = Array.from({ length: 50 }, (_, sequence) => {
-      const choose = chooseAtRandom({ temperature: 1, topK: 0, topP: 1 }, 7n, sequence);
-      return chooseToken(logits, [1], { rules }, choose);
+      const chooser = chooseAtRandom({ temperature: 1, topK: 0, topP: 1 }, 7n, sequence);
+      return chooseToken(result, [1], { rules }, chooser);
     });
     expect(Math.max(...drawn)).toBeLessThan(6);
   });
 
+  it('leave the others their odds, even where they have all of the probability', () => {
+    const chances = (forbidden: number): number[] => {
+      const logits = Float32Array.of(0, 1, 0, 2, 0, 0, forbidden, forbidden);
+      const result = { logits, probabilities: Float32Array.from(softmax(logits)) };
+      return Array.from({ length: 500 }, (_, sequence) =>
+        chooseToken(
+          result,
+          [1],
+          { rules },
+          chooseAtRandom({ temperature: 1, topK: 0, topP: 1 }, 7n, sequence),
+        ),
+      );
+    };
+    expect(chances(200)).toEqual(chances(-200));
+    expect(new Set(chances(200)).size).toBe(6);
+  });
+
   it('do not stand in for scores that are not numbers', () => {
     const logits = new Float32Array(8).fill(NaN);
-    expect(() => chooseToken(logits, [1], { rules }, chooseBest)).toThrow('no token can follow 0 tokens');
+    const result = { logits, probabilities: logits };
+    for (const chooser of [chooseBest, chooseAtRandom({ temperature: 1, topK: 3, topP: 0.9 }, 7n, 0)]) {
+      expect(() => chooseToken(result, [1], { rules }, chooser)).toThrow('no token can follow 0 tokens');
+    }
   });
 });
 

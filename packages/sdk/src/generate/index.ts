@@ -22,7 +22,7 @@ export { forbidRepeatedRuns, holdEnd, penalizeRepetition } from './logits-proces
 export type { TokenRules } from './logits-processors.js';
 export { softmax } from './probabilities.js';
 export { scoreCandidates } from './ranking.js';
-export { filterScores } from './sampling.js';
+export { samplingProbabilities } from './sampling.js';
 export type { SamplingOptions } from './sampling.js';
 export type { TokenDetails, TokenProbability } from './token-details.js';
 export { chooseBest, makeTokens } from './token-loop.js';

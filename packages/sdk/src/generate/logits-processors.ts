@@ -1,7 +1,8 @@
 /*
  * Changes to the scores of the next token, as transformers v4.29.2 makes them (generation/logits_process.py).
- * `scores` f32[V] is changed in place: logits in greedy search, log-probabilities in beam search. `ids` are the tokens
- * generated so far with <s> first; the prompt is not among them, for it enters as embeddings.
+ * `scores` f32[V] is changed in place: logits in greedy search, log-probabilities in beam search. A token that is
+ * forbidden gets -Infinity; where probabilities are changed, `forbidden` is 0. `ids` are the tokens generated so far with
+ * <s> first; the prompt is not among them, for it enters as embeddings.
  */
 
 /**
@@ -19,7 +20,12 @@ export function penalizeRepetition(scores: Float32Array, ids: readonly number[],
 }
 
 /** Forbids every token that would repeat a run of `size` tokens. size 0 changes nothing. */
-export function forbidRepeatedRuns(scores: Float32Array, ids: readonly number[], size: number): void {
+export function forbidRepeatedRuns(
+  scores: Float32Array,
+  ids: readonly number[],
+  size: number,
+  forbidden = -Infinity,
+): void {
   if (size === 0 || ids.length + 1 < size) return;
   const prefix = size - 1;
   const last = ids.length - prefix;
@@ -27,7 +33,7 @@ export function forbidRepeatedRuns(scores: Float32Array, ids: readonly number[],
     let same = true;
     for (let i = 0; i < prefix && same; i++) same = ids[start + i] === ids[last + i];
     const next = ids[start + prefix];
-    if (same && next !== undefined) scores[next] = -Infinity;
+    if (same && next !== undefined) scores[next] = forbidden;
   }
 }
 
@@ -37,15 +43,16 @@ export function holdEnd(
   ids: readonly number[],
   minLength: number,
   endId: number,
+  forbidden = -Infinity,
 ): void {
-  if (ids.length < minLength) scores[endId] = -Infinity;
+  if (ids.length < minLength) scores[endId] = forbidden;
 }
 
 /** Forbids all tokens but `allowed`. */
-export function allowOnly(scores: Float32Array, allowed: readonly number[]): void {
-  const kept = allowed.map((id) => scores[id] ?? -Infinity);
-  scores.fill(-Infinity);
-  for (const [index, id] of allowed.entries()) scores[id] = kept[index] ?? -Infinity;
+function allowOnly(scores: Float32Array, allowed: readonly number[], forbidden: number): void {
+  const kept = allowed.map((id) => scores[id] ?? forbidden);
+  scores.fill(forbidden);
+  for (const [index, id] of allowed.entries()) scores[id] = kept[index] ?? forbidden;
 }
 
 /** What the next token must obey, whatever chooses it. */
@@ -64,9 +71,19 @@ export interface TokenRules {
 
 /** Applies all rules in transformers' order: repetition, n-grams, minimum length, allowed tokens. */
 export function applyRules(scores: Float32Array, ids: readonly number[], rules: TokenRules): void {
-  if (rules.vocabularySize !== undefined) scores.fill(-Infinity, rules.vocabularySize);
   penalizeRepetition(scores, ids, rules.repetitionPenalty);
-  forbidRepeatedRuns(scores, ids, rules.noRepeatNgramSize);
-  holdEnd(scores, ids, rules.minLength, rules.endId);
-  if (rules.allowedAfter !== undefined) allowOnly(scores, rules.allowedAfter(ids.slice(1)));
+  forbidTokens(scores, ids, rules, -Infinity);
+}
+
+/** Applies the rules that forbid tokens: all but repetition. */
+export function forbidTokens(
+  scores: Float32Array,
+  ids: readonly number[],
+  rules: TokenRules,
+  forbidden: number,
+): void {
+  if (rules.vocabularySize !== undefined) scores.fill(forbidden, rules.vocabularySize);
+  forbidRepeatedRuns(scores, ids, rules.noRepeatNgramSize, forbidden);
+  holdEnd(scores, ids, rules.minLength, rules.endId, forbidden);
+  if (rules.allowedAfter !== undefined) allowOnly(scores, rules.allowedAfter(ids.slice(1)), forbidden);
 }

@@ -30,7 +30,7 @@ export function logSumExp(scores: Float32Array): number {
 }
 
 /** weights[i] = e^(scores[i] - largest), where no score is above `largest`; returns their sum. */
-export function weigh(scores: Float32Array, largest: number, weights: Float64Array): number {
+function weigh(scores: Float32Array, largest: number, weights: Float64Array): number {
   const [halvings, fractions] = [powersOfHalf, fractionsOfTwo];
   let sum = 0;
   for (let index = 0; index < scores.length; index++) {
@@ -62,6 +62,13 @@ function power(x: number, halvings: Float64Array, fractions: Float64Array): numb
   const high = 0.041666666666666664 + r * 0.008333333333333333;
   const near = 1 + (r + square * (0.5 + r * 0.16666666666666666 + square * high));
   return near * (fractions[n & 31] as number) * (halvings[-(n >> 5)] as number);
+}
+
+/** Σ values, in double precision. */
+export function sumOf(values: Float32Array): number {
+  let sum = 0;
+  for (let index = 0; index < values.length; index++) sum += values[index] as number;
+  return sum;
 }
 
 /** The largest score; -Infinity where there is none. NaN is none. */

@@ -82,7 +82,7 @@ async function sumsOfLosses(
       const fork = shared.fork();
       forks.push(fork);
       const inputs = [last, ...candidate.slice(0, -1)];
-      const predicting = fork.rows(inputs, ['losses'], true);
+      const predicting = fork.rows(inputs, ['losses'], { every: true });
       for (const [index, row] of predicting.entries())
         rows.push({ ...row, target: candidate[index] ?? -100 });
     }

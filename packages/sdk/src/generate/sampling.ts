@@ -1,6 +1,6 @@
 import { philoxBlock, type PhiloxKey } from '@emu/program';
 
-import { expOfNonPositive, largestOf, logSumExp, weigh } from './probabilities.js';
+import { expOfNonPositive, largestOf, sumOf } from './probabilities.js';
 import { Scratch } from './scratch.js';
 
 /** How a token is drawn. Filters work in this order: temperature, topK, topP. */
@@ -13,6 +13,10 @@ export interface SamplingOptions {
   readonly topP: number;
 }
 
+export type SamplingFilters = Pick<SamplingOptions, 'topK' | 'topP'>;
+
+const orderScratch = new Scratch((length) => new Float32Array(length));
+
 /** Where a draw stands; the same place always draws the same number. */
 export interface DrawPlace {
   readonly seed: bigint;
@@ -23,30 +27,45 @@ export interface DrawPlace {
 }
 
 /** Below it the best token has all of the probability, and a quotient could be more than a number can hold. */
-const leastTemperature = 1e-6;
+export const leastTemperature = 1e-6;
 
-/**
- * The scores that sampling keeps; all others become -Infinity. f32[V] -> f32[V], in `kept`. At least one token stays.
- * Source: transformers v4.29.2 TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper (Holtzman et al. 2020).
- */
-export function filterScores(
+/** e^((score - largest) / temperature) of every token, f32[V] -> f32[V], in `weights`; NaN where no score is a number. */
+export function weightsOf(
   scores: Float32Array,
-  { temperature, topK, topP }: SamplingOptions,
-  kept = new Float32Array(scores.length),
+  temperature: number,
+  weights = new Float32Array(scores.length),
 ): Float32Array {
   const divisor = Math.max(temperature, leastTemperature);
+  const largest = largestOf(scores);
   for (let index = 0; index < scores.length; index++) {
-    kept[index] = (scores[index] ?? -Infinity) / divisor;
+    weights[index] = expOfNonPositive(((scores[index] as number) - largest) / divisor);
   }
-  if (topK > 0 && topK < kept.length) keepBest(kept, topK);
-  if (topP < 1) keepNucleus(kept, topP);
-  return kept;
+  return weights;
 }
 
-function keepBest(scores: Float32Array, count: number): void {
-  const threshold = nthSmallest(scores.slice(), scores.length - count);
-  for (let index = 0; index < scores.length; index++) {
-    if ((scores[index] ?? -Infinity) < threshold) scores[index] = -Infinity;
+/**
+ * Sets to 0 the weights of tokens that sampling leaves out. At least one token stays.
+ * Source: transformers v4.29.2 TopKLogitsWarper, TopPLogitsWarper (Holtzman et al. 2020).
+ */
+export function keepLikely(weights: Float32Array, { topK, topP }: SamplingFilters): void {
+  if (topK > 0 && topK < weights.length) keepBest(weights, topK);
+  if (topP < 1) keepNucleus(weights, topP);
+}
+
+/** The probabilities that tokens are drawn with, f32[V] -> f32[V], summing to 1 up to rounding. */
+export function samplingProbabilities(scores: Float32Array, options: SamplingOptions): Float32Array {
+  const weights = weightsOf(scores, options.temperature);
+  keepLikely(weights, options);
+  const total = sumOf(weights);
+  return weights.map((weight) => weight / total);
+}
+
+function keepBest(weights: Float32Array, count: number): void {
+  const values = orderScratch.take(weights.length);
+  values.set(weights);
+  const threshold = nthSmallest(values, values.length - count);
+  for (let index = 0; index < weights.length; index++) {
+    if ((weights[index] as number) < threshold) weights[index] = 0;
   }
 }
 
@@ -73,34 +92,34 @@ function nthSmallest(values: Float32Array, place: number): number {
 }
 
 /** Drops the worst tokens as long as their probabilities sum to at most 1 - topP. Of equals, higher ids go first. */
-function keepNucleus(scores: Float32Array, topP: number): void {
-  const normalizer = logSumExp(scores);
-  // Tokens less likely than this sum to at most half of what may go, however many: only the others need an order.
-  const unlikely = normalizer + Math.log((1 - topP) / (2 * scores.length));
-  const likely = new Float32Array(scores.length);
+function keepNucleus(weights: Float32Array, topP: number): void {
+  const mayGo = (1 - topP) * sumOf(weights);
+  // Tokens with less than this sum to at most half of what may go, however many: only the others need an order.
+  const unlikely = mayGo / (2 * weights.length);
+  const likely = orderScratch.take(weights.length);
   let likelyCount = 0;
   let sum = 0;
-  for (let index = 0; index < scores.length; index++) {
-    const score = scores[index] as number;
-    if (score < unlikely) {
-      sum += expOfNonPositive(score - normalizer);
-      scores[index] = -Infinity;
-    } else likely[likelyCount++] = score;
+  for (let index = 0; index < weights.length; index++) {
+    const weight = weights[index] as number;
+    if (weight < unlikely) {
+      sum += weight;
+      weights[index] = 0;
+    } else likely[likelyCount++] = weight;
   }
   const sorted = likely.subarray(0, likelyCount).sort();
   let dropped = 0;
   while (dropped < sorted.length - 1) {
-    sum += expOfNonPositive((sorted[dropped] as number) - normalizer);
-    if (sum > 1 - topP) break;
+    sum += sorted[dropped] as number;
+    if (sum > mayGo) break;
     dropped += 1;
   }
-  const threshold = sorted[dropped] ?? -Infinity;
+  const threshold = sorted[dropped] ?? 0;
   let equalsToDrop = dropped - sorted.indexOf(threshold);
-  for (let index = scores.length - 1; index >= 0; index--) {
-    const score = scores[index] as number;
-    if (score < threshold) scores[index] = -Infinity;
-    else if (score === threshold && equalsToDrop > 0) {
-      scores[index] = -Infinity;
+  for (let index = weights.length - 1; index >= 0; index--) {
+    const weight = weights[index] as number;
+    if (weight < threshold) weights[index] = 0;
+    else if (weight === threshold && equalsToDrop > 0) {
+      weights[index] = 0;
       equalsToDrop -= 1;
     }
   }
@@ -119,25 +138,19 @@ export function uniformAt({ seed, sequence, position }: DrawPlace): number {
   return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
 }
 
-const keptScratch = new Scratch((length) => new Float32Array(length));
-const weightScratch = new Scratch((length) => new Float64Array(length));
-
 /**
- * Draws a token: the first, in the order of ids, at which the sum of kept probabilities exceeds the uniform number; -1
- * where a score is NaN or none is kept.
+ * Draws a token: the first, in the order of ids, at which the sum of kept weights exceeds its share of their total; -1
+ * where a weight is NaN or none is above 0. Changes `weights` to the kept ones.
  */
-export function drawToken(scores: Float32Array, options: SamplingOptions, place: DrawPlace): number {
-  const { temperature, topK, topP } = options;
-  const keepsAll = temperature === 1 && topK === 0 && topP === 1;
-  const kept = keepsAll ? scores : filterScores(scores, options, keptScratch.take(scores.length));
-  const weights = weightScratch.take(kept.length);
-  const total = weigh(kept, largestOf(kept), weights);
+export function drawToken(weights: Float32Array, filters: SamplingFilters, place: DrawPlace): number {
+  keepLikely(weights, filters);
+  const total = sumOf(weights);
   if (!(total > 0)) return -1;
   const target = uniformAt(place) * total;
   let sum = 0;
   let last = -1;
   for (let id = 0; id < weights.length; id++) {
-    const weight = weights[id] ?? 0;
+    const weight = weights[id] as number;
     if (weight === 0) continue;
     sum += weight;
     last = id;

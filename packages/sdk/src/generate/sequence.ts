@@ -2,8 +2,13 @@ import { EmuError } from '@emu/program';
 
 import type { Decoder, Element, Row, RowOutput, RowResult, StepOptions } from './step.js';
 
+export interface ExtendOptions extends StepOptions {
+  /** Of the probabilities that are wanted. Default 1. */
+  readonly temperature?: number | undefined;
+}
+
 /** How a prompt is run. */
-export interface PromptOptions extends StepOptions {
+export interface PromptOptions extends ExtendOptions {
   /** Told once how many of the prompt's positions the cache had already; before they are run. */
   readonly onCached?: ((positions: number) => void) | undefined;
 }
@@ -45,13 +50,21 @@ export class Sequence {
    * Rows that append `elements`, for a step that several sequences take together. `wanted` is asked of the last row,
    * or of all with `every`. `advance` must follow when the step has run.
    */
-  rows(elements: readonly Element[], wanted: readonly RowOutput[], every = false): readonly Row[] {
+  rows(
+    elements: readonly Element[],
+    wanted: readonly RowOutput[],
+    {
+      every = false,
+      temperature,
+    }: { readonly every?: boolean; readonly temperature?: number | undefined } = {},
+  ): readonly Row[] {
     this.#checkOpen();
     return elements.map((element, index) => ({
       slot: this.#slot,
       position: this.#length + index,
       element,
       wanted: every || index === elements.length - 1 ? wanted : [],
+      temperature,
     }));
   }
 
@@ -64,9 +77,12 @@ export class Sequence {
   async extend(
     elements: readonly Element[],
     wanted: readonly RowOutput[],
-    options: StepOptions = {},
+    options: ExtendOptions = {},
   ): Promise<RowResult> {
-    const results = await this.#decoder.step(this.rows(elements, wanted), options);
+    const results = await this.#decoder.step(
+      this.rows(elements, wanted, { temperature: options.temperature }),
+      options,
+    );
     this.advance(elements.length);
     return results[results.length - 1] ?? {};
   }
@@ -97,7 +113,7 @@ export class Sequence {
     wanted: readonly RowOutput[],
     options: StepOptions = {},
   ): Promise<readonly RowResult[]> {
-    const results = await this.#decoder.step(this.rows(elements, wanted, true), options);
+    const results = await this.#decoder.step(this.rows(elements, wanted, { every: true }), options);
     this.advance(elements.length);
     return results;
   }

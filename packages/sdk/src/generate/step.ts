@@ -6,16 +6,17 @@ import { singlePrecision, type Precision } from '../nn/parameters.js';
 import { pageCopyProgram } from './page-copy-program.js';
 import { PageIndex } from './page-index.js';
 import { PagedCache, type PageCopy } from './paged-cache.js';
+import { leastTemperature } from './sampling.js';
 import { StepQueue, type StepRequest } from './step-queue.js';
 
 /** One place of a sequence: a token id, or an embedding f32[D] in the language model's space. */
 export type Element = number | Float32Array;
 
 /**
- * What can be asked of a row: the state after the final norm, what a head makes of it, or the loss of the row's
- * `target` token.
+ * What can be asked of a row: the state after the final norm, what a head makes of it, softmax(logits / temperature),
+ * or the loss of the row's `target` token.
  */
-export type RowOutput = 'hidden' | 'logits' | 'regressed' | 'losses';
+export type RowOutput = 'hidden' | 'logits' | 'probabilities' | 'regressed' | 'losses';
 
 /** One row of the flat batch: an element of the sequence in `slot`, at its place. */
 export interface Row {
@@ -26,9 +27,11 @@ export interface Row {
   readonly wanted?: readonly RowOutput[];
   /** The token whose negative log-probability is wanted as `losses`. */
   readonly target?: number;
+  /** Of `probabilities`; 1 where it is not given. */
+  readonly temperature?: number | undefined;
 }
 
-/** Results of a row: `hidden` and `regressed` f32[D], `logits` f32[V], `losses` f32[1]; those that were wanted. */
+/** Results of a row: `hidden`, `regressed` f32[D], `logits`, `probabilities` f32[V], `losses` f32[1], as wanted. */
 export type RowResult = Readonly<Partial<Record<RowOutput, Float32Array>>>;
 
 /** What a decoder has done since it was opened. */
@@ -57,7 +60,7 @@ const mostKeptBytes = 8 * 2 ** 20;
 export const rowBuckets = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] as const;
 export const mostRows = 512;
 
-const outputOrder: readonly RowOutput[] = ['hidden', 'logits', 'regressed', 'losses'];
+const outputOrder: readonly RowOutput[] = ['hidden', 'logits', 'probabilities', 'regressed', 'losses'];
 
 /**
  * The language model with its key/value cache. Its one way to compute is `step`: rows of any sequences, prompts and
@@ -139,6 +142,7 @@ export class Decoder {
     const executable = this.#executable(rows, chosen.length, outputs);
     const inputs = this.#inputs(rows, bucketOf(rows.length), chosen);
     if (outputs.includes('losses')) inputs['target'] = targetsOf(rows, chosen);
+    if (outputs.includes('probabilities')) inputs['inverseTemperature'] = inversesOf(rows, chosen);
     const borrowed = parts.every(({ borrows }) => borrows);
     const results = await this.#runInto(executable, inputs, borrowed, signal);
     let k = 0; // counts the rows that results were wanted of
@@ -261,7 +265,7 @@ export class Decoder {
 
   #widthOf(output: RowOutput): number {
     if (output === 'losses') return 1;
-    return output === 'logits' ? this.config.vocabulary : this.config.width;
+    return output === 'logits' || output === 'probabilities' ? this.config.vocabulary : this.config.width;
   }
 }
 
@@ -275,6 +279,15 @@ function targetsOf(rows: readonly Row[], chosen: readonly number[]): Int32Array 
   const targets = new Int32Array(bucketOf(chosen.length)).fill(-100);
   for (const [k, index] of chosen.entries()) targets[k] = rows[index]?.target ?? -100;
   return targets;
+}
+
+/** What logits are multiplied by for probabilities. */
+function inversesOf(rows: readonly Row[], chosen: readonly number[]): Float32Array {
+  const inverses = new Float32Array(bucketOf(chosen.length)).fill(1);
+  for (const [k, index] of chosen.entries()) {
+    inverses[k] = 1 / Math.max(rows[index]?.temperature ?? 1, leastTemperature);
+  }
+  return inverses;
 }
 
 function rowOf(data: TensorData | undefined, row: number, width: number): Float32Array {

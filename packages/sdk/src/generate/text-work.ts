@@ -8,11 +8,10 @@ import { GenerationRecord } from './generation-record.js';
 import type { GenerationWork } from './generation-stream.js';
 import type { PictureSettings, TextSettings } from './options.js';
 import { drawPicture } from './picture-work.js';
-import type { Sequence } from './sequence.js';
 import type { Decoder, Element } from './step.js';
 import { StopSequences } from './stop-sequences.js';
 import { tellingChooser, type TokenDetails } from './token-details.js';
-import { chooseAtRandom, chooseBest, logitsOf, makeTokens, type TokenChooser } from './token-loop.js';
+import { chooseAtRandom, chooseBest, makeTokens, type TokenChooser } from './token-loop.js';
 import type { ImageHook, TokenRun, TokenTask, TokenWatcher } from './token-run.js';
 import { rollOutImage } from './visual-rollout.js';
 
@@ -157,7 +156,7 @@ export class TextWork implements GenerationWork {
   #imageHook(pictures: PictureSettings, signal: AbortSignal): ImageHook {
     const { engine } = this;
     const { imageStart, imageEnd } = engine.model.files.tokenizer.specialTokens;
-    const makeImage = async (sequence: Sequence): Promise<Float32Array | undefined> => {
+    const makeImage: ImageHook['makeImage'] = async (sequence, wanted, options) => {
       const count = engine.rowsPerImage;
       if (sequence.length + count + 2 > engine.model.contextLength) return undefined;
       this.#flush();
@@ -167,7 +166,7 @@ export class TextWork implements GenerationWork {
       const rows = await rollOutImage(sequence, [imageStart], count, { signal, watch });
       this.#record.image(await drawPicture(engine, rows, pictures, this.#record, signal));
       const last = rows.subarray((count - 1) * engine.width);
-      return logitsOf(await sequence.extend([last, imageEnd], ['logits'], { signal }));
+      return sequence.extend([last, imageEnd], wanted, { ...options, signal });
     };
     return { imageStartId: imageStart, makeImage };
   }

@@ -3,10 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { tellingChooser, type TokenDetails } from './token-details.js';
 import { chooseBest } from './token-loop.js';
 
+const rules = { repetitionPenalty: 1, noRepeatNgramSize: 0, minLength: 0, endId: 0 };
+
 function told(scores: readonly number[], topLogprobs: number): readonly TokenDetails[] {
   const details: TokenDetails[] = [];
-  const choose = tellingChooser(chooseBest, topLogprobs, (each) => details.push(each));
-  expect(choose(Float32Array.from(scores), 0)).toBe(chooseBest(Float32Array.from(scores), 0));
+  const telling = tellingChooser(chooseBest, topLogprobs, (each) => details.push(each));
+  expect(telling.wanted).toEqual(['logits']);
+  const result = { logits: Float32Array.from(scores) };
+  expect(telling.choose(result, [1], rules)).toBe(chooseBest.choose(result, [1], rules));
   return details;
 }
 

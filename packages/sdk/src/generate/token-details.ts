@@ -1,5 +1,6 @@
 import { indicesOfLargest, logSoftmax } from './probabilities.js';
-import type { TokenChooser } from './token-loop.js';
+import type { RowOutput } from './step.js';
+import { ruledScores, type TokenChooser } from './token-loop.js';
 
 /** A token and the natural logarithm of its probability. */
 export interface TokenProbability {
@@ -13,22 +14,26 @@ export interface TokenDetails extends TokenProbability {
 }
 
 /**
- * A chooser that chooses as `choose` does and tells of the probabilities it saw: after penalties and limits, before
+ * A chooser that chooses as `chooser` does and tells of the probabilities it saw: after penalties and limits, before
  * temperature, topK and topP.
  * topLogprobs: how many alternatives are told of.
  */
 export function tellingChooser(
-  choose: TokenChooser,
+  chooser: TokenChooser,
   topLogprobs: number,
   tell: (details: TokenDetails) => void,
 ): TokenChooser {
-  return (scores, position) => {
-    const id = choose(scores, position);
-    const logprobs = logSoftmax(scores);
-    const of = (token: number): TokenProbability => ({ id: token, logprob: logprobs[token] ?? -Infinity });
-    const likeliest = topLogprobs > 0 ? indicesOfLargest(logprobs, topLogprobs) : [];
-    // A token that the limits forbid is no alternative.
-    tell({ ...of(id), alternatives: likeliest.map(of).filter(({ logprob }) => logprob > -Infinity) });
-    return id;
+  return {
+    ...chooser,
+    wanted: [...new Set<RowOutput>([...chooser.wanted, 'logits'])],
+    choose(result, ids, rules) {
+      const id = chooser.choose(result, ids, rules);
+      const logprobs = logSoftmax(ruledScores(result, ids, rules));
+      const of = (token: number): TokenProbability => ({ id: token, logprob: logprobs[token] ?? -Infinity });
+      const likeliest = topLogprobs > 0 ? indicesOfLargest(logprobs, topLogprobs) : [];
+      // A token that the limits forbid is no alternative.
+      tell({ ...of(id), alternatives: likeliest.map(of).filter(({ logprob }) => logprob > -Infinity) });
+      return id;
+    },
   };
 }

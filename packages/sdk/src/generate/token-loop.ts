@@ -1,22 +1,82 @@
 import { EmuError } from '@emu/program';
 
-import { applyRules } from './logits-processors.js';
-import { indexOfLargest } from './probabilities.js';
-import { drawToken, type SamplingOptions } from './sampling.js';
+import { applyRules, forbidTokens, type TokenRules } from './logits-processors.js';
+import { indexOfLargest, sumOf } from './probabilities.js';
+import { drawToken, weightsOf, type SamplingOptions } from './sampling.js';
 import { Scratch } from './scratch.js';
 import { Sequence } from './sequence.js';
-import type { RowResult } from './step.js';
+import type { RowOutput, RowResult } from './step.js';
 import { watchNothing, type TokenRun, type TokenTask, type TokenWatcher } from './token-run.js';
 
-/** Chooses the next token; `position` counts the tokens made so far. The scores are lent for the call. */
-export type TokenChooser = (scores: Float32Array, position: number) => number;
+/** A way of choosing the next token of a sequence. */
+export interface TokenChooser {
+  /** Results that it chooses by. */
+  readonly wanted: readonly RowOutput[];
+  /** Of the probabilities that are wanted. */
+  readonly temperature?: number;
+  /**
+   * The next token under the rules; -1 where none can be chosen. `result` is lent for the call; `ids` are the tokens so
+   * far with <s> first.
+   */
+  readonly choose: (result: RowResult, ids: readonly number[], rules: TokenRules) => number;
+}
 
 /** The most likely token. */
-export const chooseBest: TokenChooser = (scores) => indexOfLargest(scores);
+export const chooseBest: TokenChooser = {
+  wanted: ['logits'],
+  choose(result, ids, rules) {
+    const scores = ruledScores(result, ids, rules);
+    const id = indexOfLargest(scores);
+    return scores[id] === -Infinity ? -1 : id;
+  },
+};
 
 /** A token drawn with a seed; see sampling.ts. */
 export function chooseAtRandom(options: SamplingOptions, seed: bigint, sequence: number): TokenChooser {
-  return (scores, position) => drawToken(scores, options, { seed, sequence, position });
+  const { temperature } = options;
+  return {
+    // The kernels make the probabilities: for 32 000 tokens, powers of e would hold up the event loop for a millisecond.
+    wanted: ['logits', 'probabilities'],
+    temperature,
+    choose(result, ids, rules) {
+      const weights = ruledWeights(result, ids, rules, temperature);
+      return drawToken(weights, options, { seed, sequence, position: ids.length - 1 });
+    },
+  };
+}
+
+const scoreScratch = new Scratch((length) => new Float32Array(length));
+const weightScratch = new Scratch((length) => new Float32Array(length));
+
+/** The logits under the rules, in memory that the next call writes. */
+export function ruledScores(result: RowResult, ids: readonly number[], rules: TokenRules): Float32Array {
+  const logits = logitsOf(result);
+  const scores = scoreScratch.take(logits.length);
+  scores.set(logits);
+  applyRules(scores, ids, rules);
+  return scores;
+}
+
+/** Where rules leave less than this of the probability, single precision has left too little of the rest. */
+const leastProbability = 1e-6;
+
+/** What tokens weigh in a draw under the rules, in memory that the next call writes. */
+function ruledWeights(
+  result: RowResult,
+  ids: readonly number[],
+  rules: TokenRules,
+  temperature: number,
+): Float32Array {
+  const { probabilities } = result;
+  if (probabilities === undefined)
+    throw new EmuError('INTERNAL', '[generate] a step returned no probabilities');
+  const weights = weightScratch.take(probabilities.length);
+  if (rules.repetitionPenalty === 1) {
+    weights.set(probabilities);
+    forbidTokens(weights, ids, rules, 0);
+    if (sumOf(weights) >= leastProbability) return weights;
+  }
+  return weightsOf(ruledScores(result, ids, rules), temperature, weights);
 }
 
 /**
@@ -30,7 +90,12 @@ export async function makeTokens(
 ): Promise<TokenRun> {
   const sequence = Sequence.open(task.decoder);
   try {
-    const first = logitsOf(await sequence.prefill(task.prompt, ['logits'], { ...task, borrowed: true }));
+    const { temperature } = choose;
+    const first = await sequence.prefill(task.prompt, choose.wanted, {
+      ...task,
+      temperature,
+      borrowed: true,
+    });
     return await continueTokens(sequence, first, task, choose, watch);
   } finally {
     sequence.close();
@@ -39,53 +104,49 @@ export async function makeTokens(
 
 async function continueTokens(
   sequence: Sequence,
-  firstLogits: Float32Array,
+  first: RowResult,
   task: TokenTask,
   choose: TokenChooser,
   watch: TokenWatcher,
 ): Promise<TokenRun> {
   const ids = [task.startId];
-  let logits = firstLogits;
+  let result = first;
   for (;;) {
-    const id = chooseToken(logits, ids, task, choose);
+    const id = chooseToken(result, ids, task, choose);
     ids.push(id);
     const halted = watch(id);
     if (id === task.rules.endId) return { ids: ids.slice(1), end: 'stop' };
     if (halted) return { ids: ids.slice(1), end: 'halt' };
     if (ids.length > task.maxNewTokens) return { ids: ids.slice(1), end: 'length' };
-    const next = await logitsAfter(sequence, id, task);
+    const next = await resultAfter(sequence, id, task, choose);
     if (next === undefined) return { ids: ids.slice(1), end: 'length' };
-    logits = next;
+    result = next;
   }
 }
 
-async function logitsAfter(
+async function resultAfter(
   sequence: Sequence,
   id: number,
-  task: TokenTask,
-): Promise<Float32Array | undefined> {
-  const { imageHook } = task;
-  if (imageHook !== undefined && id === imageHook.imageStartId) return imageHook.makeImage(sequence);
-  return logitsOf(await sequence.extend([id], ['logits'], { signal: task.signal, borrowed: true }));
+  { imageHook, signal }: TokenTask,
+  { wanted, temperature }: TokenChooser,
+): Promise<RowResult | undefined> {
+  if (imageHook !== undefined && id === imageHook.imageStartId)
+    return imageHook.makeImage(sequence, wanted, { temperature });
+  return sequence.extend([id], wanted, { temperature, signal, borrowed: true });
 }
-
-const scoreScratch = new Scratch((length) => new Float32Array(length));
 
 /**
  * One choice under the rules. ids: the tokens so far with <s> first.
  * @throws EmuError NON_FINITE when the model gave no number to choose by.
  */
 export function chooseToken(
-  logits: Float32Array,
+  result: RowResult,
   ids: readonly number[],
   { rules }: Pick<TokenTask, 'rules'>,
-  choose: TokenChooser,
+  { choose }: TokenChooser,
 ): number {
-  const scores = scoreScratch.take(logits.length);
-  scores.set(logits);
-  applyRules(scores, ids, rules);
-  const id = choose(scores, ids.length - 1);
-  if (id >= 0 && scores[id] !== -Infinity) return id;
+  const id = choose(result, ids, rules);
+  if (id >= 0) return id;
   throw new EmuError(
     'NON_FINITE',
     `[generate] no token can follow ${ids.length - 1} tokens: all scores that may be chosen are NaN`,

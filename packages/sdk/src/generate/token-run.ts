@@ -1,6 +1,6 @@
 import type { TokenRules } from './logits-processors.js';
-import type { Sequence } from './sequence.js';
-import type { Decoder, Element } from './step.js';
+import type { ExtendOptions, Sequence } from './sequence.js';
+import type { Decoder, Element, RowOutput, RowResult } from './step.js';
 
 /** What every way of choosing tokens is given. */
 export interface TokenTask {
@@ -20,11 +20,15 @@ export interface TokenTask {
 
 /**
  * Called with a sequence that ends just before [IMG], which the model has chosen. Appends [IMG], the picture's
- * embeddings and [/IMG] and returns the logits there; undefined when the context has no room for it.
+ * embeddings and [/IMG] and returns what is wanted there; undefined when the context has no room for it.
  */
 export interface ImageHook {
   readonly imageStartId: number;
-  readonly makeImage: (sequence: Sequence) => Promise<Float32Array | undefined>;
+  readonly makeImage: (
+    sequence: Sequence,
+    wanted: readonly RowOutput[],
+    options: ExtendOptions,
+  ) => Promise<RowResult | undefined>;
 }
 
 /** Tokens that were made for a prompt. */

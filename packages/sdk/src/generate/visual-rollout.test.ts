@@ -99,8 +99,9 @@ describe.skipIf(!referenceExists).each(testBackends)('roll-outs on $name', ({ ba
           makeImage: async (sequence) => {
             embeddings = Float32Array.from(await rollOutImage(sequence, [imageStart], count, {}));
             const last = embeddings.subarray((count - 1) * llama.width);
-            after = logitsOf(await sequence.extend([last, imageEnd], ['logits']));
-            return after;
+            const result = await sequence.extend([last, imageEnd], ['logits']);
+            after = result.logits;
+            return result;
           },
         },
       },

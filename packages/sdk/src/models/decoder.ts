@@ -1,7 +1,10 @@
 import {
   crossEntropy,
   embedding,
+  exponential,
   gatherRows,
+  logSoftmax,
+  multiply,
   replaceRows,
   rmsNorm,
   trace,
@@ -38,6 +41,8 @@ export type DecoderOutput =
   | 'hidden'
   /** f32[K,V]. */
   | 'logits'
+  /** f32[K,V]: softmax(logits · inverseTemperature), with the input `inverseTemperature` f32[K,1]. */
+  | 'probabilities'
   /** f32[K,D]: `stu_regress_head(hidden)`, the next visual embedding. */
   | 'regressed'
   /** f32[K]: cross-entropy against the input `target` i32[K]; 0 where the target is -100. */
@@ -88,7 +93,7 @@ function stateName(layer: number, part: 'key' | 'value'): string {
  *
  * Inputs: `ids` i32[R]; with visualRows `visual` f32[N,D] and `visualTarget` i32[N], the row each embedding
  * replaces (-1: none); `slot`, `position` i32[R]; `pageTable` i32[L,M]; with outputs `logitIndex` i32[K]; with
- * `losses` also `target` i32[K]. A row with slot -1 is computed but stored nowhere.
+ * `losses` also `target` i32[K], with `probabilities` `inverseTemperature` f32[K,1]. A row with slot -1 is computed but stored nowhere.
  * States: those of `cacheStates`.
  * Outputs: those asked for. With `stages` also `inputs_embeds` and `hidden<i>`, the state entering layer i, f32[R,D].
  * Source: Emu1/models/modeling_llama.py; transformers v4.29.2 LlamaForCausalLM, positions counted from 0 without padding.
@@ -144,9 +149,13 @@ function addResults(
   const hidden = rmsNorm(chosen, norm, { epsilon: config.epsilon });
   if (outputs.includes('hidden')) t.output('hidden', hidden);
   if (outputs.includes('regressed')) t.output('regressed', project(hidden, regressionHead(p, config)));
-  if (!outputs.includes('logits') && !outputs.includes('losses')) return;
+  if (!(['logits', 'probabilities', 'losses'] as const).some((output) => outputs.includes(output))) return;
   const logits = project(hidden, languageHead(p, config));
   if (outputs.includes('logits')) t.output('logits', logits);
+  if (outputs.includes('probabilities')) {
+    const scaled = multiply(logits, t.input('inverseTemperature', [logitRows, 1]));
+    t.output('probabilities', exponential(logSoftmax(scaled)));
+  }
   if (outputs.includes('losses')) {
     t.output('losses', crossEntropy(logits, t.input('target', [logitRows], 'i32')));
   }

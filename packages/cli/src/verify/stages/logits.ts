@@ -1,4 +1,4 @@
-import { filterScores, forbidRepeatedRuns, holdEnd, penalizeRepetition, softmax } from '@emu/sdk/generate';
+import { forbidRepeatedRuns, holdEnd, penalizeRepetition, samplingProbabilities } from '@emu/sdk/generate';
 
 import type { Stage, StageContext } from '../stage.js';
 
@@ -16,7 +16,7 @@ export const samplingStage: Stage = {
     const cases = goldens.names(file).filter((name) => /^sample\..*\.ids$/.test(name));
     for (const name of cases) {
       const probsName = name.replace(/ids$/, 'probs');
-      const probabilities = Float32Array.from(softmax(filterScores(last, optionsOf(name))));
+      const probabilities = samplingProbabilities(last, optionsOf(name));
       const kept = [...probabilities.keys()].filter((id) => (probabilities[id] ?? 0) > 0);
       kept.sort((a, b) => (probabilities[b] ?? 0) - (probabilities[a] ?? 0) || a - b);
       const golden = await goldens.tensor(file, name);
