@@ -27,6 +27,7 @@ void AttendHead(const CachedAttentionShape& shape, const CachedAttentionInputs& 
   keys.values = static_cast<const Element*>(inputs.value_cache) + key_head * part;
   keys.pages = inputs.places.page_table + inputs.places.slot[rows.begin] * cache.pages_per_slot;
   keys.page_rows = cache.page_rows;
+  keys.page_shift = (cache.page_rows & (cache.page_rows - 1)) == 0 ? __builtin_ctzll(cache.page_rows) : -1;
   keys.page_elements = cache.heads * part;
   keys.width = width;
   AttendRows(work, count, width, shape.scale, false, keys);

@@ -72,15 +72,22 @@ struct PagedKeys {
   const Element* values;
   const int32_t* pages;  // of the slot
   int64_t page_rows;
+  int page_shift;         // page_rows is 2 to its power; -1 where it is no power of 2
   int64_t page_elements;  // from one page to the next
   int64_t width;
 
+  // A division takes as long as scoring a few keys.
+  int64_t PageOf(int64_t position) const {
+    return page_shift >= 0 ? position >> page_shift : position / page_rows;
+  }
+  int64_t RowInPage(int64_t position) const { return position - PageOf(position) * page_rows; }
+
   // Element 0 of a key; its other elements lie page_rows apart.
   const Element* KeyAt(int64_t position) const {
-    return keys + pages[position / page_rows] * page_elements + position % page_rows;
+    return keys + pages[PageOf(position)] * page_elements + RowInPage(position);
   }
   const Element* ValueAt(int64_t position) const {
-    return values + pages[position / page_rows] * page_elements + position % page_rows * width;
+    return values + pages[PageOf(position)] * page_elements + RowInPage(position) * width;
   }
 
   void Pack(const KeyTile& tile, float* packed_keys, float* packed_values) const {
@@ -108,8 +115,11 @@ struct PagedKeys {
   // Whether no span of keys crosses a page.
   bool ServesOneRow() const { return page_rows % kSpan == 0; }
 
+  // A row alone is served as fast as memory is. Pages lie wherever they happen to, so that no hardware
+  // prefetcher sees the next one coming: while keys are scored the values at the same places of their pages
+  // are asked for, and while values are added the keys of the next head.
+
   void Score(const float* query, const KeyTile& tile, float* scores) const {
-    PrefetchValues(tile);
     const int64_t spans = (tile.count + kSpan - 1) / kSpan;
     int64_t span = 0;
     for (; span + 4 <= spans; span += 4)
@@ -122,26 +132,22 @@ struct PagedKeys {
   // The scores of kCount spans of keys from `position` on.
   template <int kCount>
   void ScoreSpans(const float* query, int64_t position, float* scores) const {
-    const Element* from[kCount];
-    for (int span = 0; span < kCount; ++span) from[span] = KeyAt(position + span * kSpan);
+    const Element *from[kCount], *values_of[kCount];
+    for (int span = 0; span < kCount; ++span) {
+      from[span] = KeyAt(position + span * kSpan);
+      values_of[span] = values + (from[span] - keys);
+    }
     Span sums[kCount] = {};
     for (int64_t i = 0; i < width; ++i) {
       const F32 factor = Splat(query[i]);
 #pragma GCC unroll 4
-      for (int span = 0; span < kCount; ++span)
+      for (int span = 0; span < kCount; ++span) {
         AddProduct(sums[span], factor, LoadSpan(from[span] + i * page_rows));
+        __builtin_prefetch(values_of[span] + i * page_rows);
+      }
     }
     for (int span = 0; span < kCount; ++span)
       StoreSpan(scores + span * kSpan, InMemoryOrder<Element>(sums[span]));
-  }
-
-  // Pages lie wherever they happen to, so no hardware prefetcher sees the next one coming.
-  void PrefetchValues(const KeyTile& tile) const {
-    const int64_t bytes = page_rows * width * static_cast<int64_t>(sizeof(Element));
-    for (int64_t key = 0; key < tile.count; key += page_rows) {
-      const char* from = reinterpret_cast<const char*>(ValueAt(tile.begin + key));
-      for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at);
-    }
   }
 
   void AddValues(const float* weights, const KeyTile& tile, float* sums) const {
@@ -155,14 +161,17 @@ struct PagedKeys {
   // Elements begin..begin+kCount*kSpan-1 of all values.
   template <int kCount>
   void AddSpans(const float* weights, const KeyTile& tile, int64_t begin, float* sums) const {
+    const Element* next_keys = keys + page_rows * width;
     Span at[kCount];
     for (int span = 0; span < kCount; ++span)
       at[span] = InLoadedOrder<Element>(LoadSpan(sums + span * kSpan));
     ForEachValue(tile, [&](int64_t key, const Element* value) {
       const F32 weight = Splat(weights[key]);
 #pragma GCC unroll 4
-      for (int span = 0; span < kCount; ++span)
+      for (int span = 0; span < kCount; ++span) {
         AddProduct(at[span], weight, LoadSpan(value + begin + span * kSpan));
+        __builtin_prefetch(next_keys + (value - values) + begin + span * kSpan);
+      }
     });
     for (int span = 0; span < kCount; ++span)
       StoreSpan(sums + span * kSpan, InMemoryOrder<Element>(at[span]));
@@ -184,7 +193,7 @@ struct PagedKeys {
   void ForEachValue(const KeyTile& tile, const Use& use) const {
     for (int64_t key = 0; key < tile.count;) {
       const Element* value = ValueAt(tile.begin + key);
-      const int64_t in_page = page_rows - (tile.begin + key) % page_rows;
+      const int64_t in_page = page_rows - RowInPage(tile.begin + key);
       const int64_t end = key + (in_page < tile.count - key ? in_page : tile.count - key);
       for (; key < end; ++key, value += width) use(key, value);
     }
