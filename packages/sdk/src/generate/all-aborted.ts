@@ -1,18 +1,23 @@
-/** A signal that fires when all have fired; one that is absent never fires. `release` when it is no longer needed. */
+/**
+ * A signal that fires when all have fired; one that is absent never fires. `release` when it is no longer needed.
+ * Listens to one at a time, the first that has not fired: a step of many streams would add and take away one for each.
+ */
 export function allAborted(signals: readonly (AbortSignal | undefined)[]): {
   readonly signal: AbortSignal;
   release(): void;
 } {
   const controller = new AbortController();
-  const check = (): void => {
-    if (signals.every((signal) => signal?.aborted === true)) controller.abort(signals[0]?.reason);
+  let watched: AbortSignal | undefined;
+  const watchNext = (): void => {
+    watched = signals.find((signal) => signal?.aborted === false);
+    if (watched === undefined) controller.abort(signals[0]?.reason);
+    else watched.addEventListener('abort', watchNext, { once: true });
   };
-  for (const signal of signals) signal?.addEventListener('abort', check);
-  check();
+  if (!signals.includes(undefined)) watchNext();
   return {
     signal: controller.signal,
     release: () => {
-      for (const signal of signals) signal?.removeEventListener('abort', check);
+      watched?.removeEventListener('abort', watchNext);
     },
   };
 }
