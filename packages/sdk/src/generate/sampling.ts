@@ -140,12 +140,17 @@ export function uniformAt({ seed, sequence, position }: DrawPlace): number {
 
 /**
  * Draws a token: the first, in the order of ids, at which the sum of kept weights exceeds its share of their total; -1
- * where a weight is NaN or none is above 0. Changes `weights` to the kept ones.
+ * where a weight is NaN or the total is not above `least`. Changes `weights` to the kept ones.
  */
-export function drawToken(weights: Float32Array, filters: SamplingFilters, place: DrawPlace): number {
+export function drawToken(
+  weights: Float32Array,
+  filters: SamplingFilters,
+  place: DrawPlace,
+  least = 0,
+): number {
   keepLikely(weights, filters);
   const total = sumOf(weights);
-  if (!(total > 0)) return -1;
+  if (!(total > least)) return -1;
   const target = uniformAt(place) * total;
   let sum = 0;
   let last = -1;

@@ -1,7 +1,7 @@
 import { EmuError } from '@emu/program';
 
 import { applyRules, forbidTokens, type TokenRules } from './logits-processors.js';
-import { indexOfLargest, sumOf } from './probabilities.js';
+import { indexOfLargest } from './probabilities.js';
 import { drawToken, weightsOf, type SamplingOptions } from './sampling.js';
 import { Scratch } from './scratch.js';
 import { Sequence } from './sequence.js';
@@ -31,6 +31,9 @@ export const chooseBest: TokenChooser = {
   },
 };
 
+/** Where rules leave less than this of the probability, single precision has left too little of the rest. */
+const leastProbability = 1e-6;
+
 /** A token drawn with a seed; see sampling.ts. */
 export function chooseAtRandom(options: SamplingOptions, seed: bigint, sequence: number): TokenChooser {
   const { temperature } = options;
@@ -39,8 +42,15 @@ export function chooseAtRandom(options: SamplingOptions, seed: bigint, sequence:
     wanted: ['logits', 'probabilities'],
     temperature,
     choose(result, ids, rules) {
-      const weights = ruledWeights(result, ids, rules, temperature);
-      return drawToken(weights, options, { seed, sequence, position: ids.length - 1 });
+      const place = { seed, sequence, position: ids.length - 1 };
+      const weights = weightScratch.take(logitsOf(result).length);
+      if (rules.repetitionPenalty === 1) {
+        weights.set(probabilitiesOf(result));
+        forbidTokens(weights, ids, rules, 0);
+        const id = drawToken(weights, options, place, leastProbability);
+        if (id >= 0) return id;
+      }
+      return drawToken(weightsOf(ruledScores(result, ids, rules), temperature, weights), options, place);
     },
   };
 }
@@ -55,28 +65,6 @@ export function ruledScores(result: RowResult, ids: readonly number[], rules: To
   scores.set(logits);
   applyRules(scores, ids, rules);
   return scores;
-}
-
-/** Where rules leave less than this of the probability, single precision has left too little of the rest. */
-const leastProbability = 1e-6;
-
-/** What tokens weigh in a draw under the rules, in memory that the next call writes. */
-function ruledWeights(
-  result: RowResult,
-  ids: readonly number[],
-  rules: TokenRules,
-  temperature: number,
-): Float32Array {
-  const { probabilities } = result;
-  if (probabilities === undefined)
-    throw new EmuError('INTERNAL', '[generate] a step returned no probabilities');
-  const weights = weightScratch.take(probabilities.length);
-  if (rules.repetitionPenalty === 1) {
-    weights.set(probabilities);
-    forbidTokens(weights, ids, rules, 0);
-    if (sumOf(weights) >= leastProbability) return weights;
-  }
-  return weightsOf(ruledScores(result, ids, rules), temperature, weights);
 }
 
 /**
@@ -151,6 +139,12 @@ export function chooseToken(
     'NON_FINITE',
     `[generate] no token can follow ${ids.length - 1} tokens: all scores that may be chosen are NaN`,
   );
+}
+
+function probabilitiesOf({ probabilities }: RowResult): Float32Array {
+  if (probabilities === undefined)
+    throw new EmuError('INTERNAL', '[generate] a step returned no probabilities');
+  return probabilities;
 }
 
 export function logitsOf(result: RowResult): Float32Array {
