@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 import type { GenerationStream, PictureOptions } from '@emu/sdk';
 
 /** A model that pictures are asked of: here or on a server. */
@@ -25,6 +27,7 @@ export async function runPictureLoad(
   { streams, steps, seconds, signal }: PictureLoad,
 ): Promise<PictureFigures> {
   signal.throwIfAborted();
+  setMaxListeners(0, signal); // one per picture under way
   const start = performance.now();
   const isOver = (): boolean => performance.now() - start > seconds * 1000;
   let [pictures, errors, next] = [0, 0, 0];
