@@ -4,7 +4,7 @@ import { referenceExists, referenceFloats, referenceTensor } from '../testing/re
 import { TokenTrie } from './constraints.js';
 import { applyRules, forbidRepeatedRuns, holdEnd, penalizeRepetition } from './logits-processors.js';
 import { expOfNonPositive, indexOfLargest, indicesOfLargest, softmax } from './probabilities.js';
-import { drawToken, samplingProbabilities, uniformAt, weightsOf } from './sampling.js';
+import { drawToken, keepLikely, samplingProbabilities, uniformAt, weightsOf } from './sampling.js';
 import { StopSequences } from './stop-sequences.js';
 import { chooseAtRandom, chooseBest, chooseToken } from './token-loop.js';
 
@@ -128,6 +128,28 @@ describe('draws', () => {
       let sum = 0;
       const first = probabilities.findIndex((probability) => (sum += probability) > uniformAt(place));
       expect(drawToken(weightsOf(many, temperature), { topK, topP }, place)).toBe(first);
+    }
+  });
+
+  it('keep what dropping token after token, the worst first, would keep', () => {
+    let state = 1;
+    const random = (): number => (state = (state * 1664525 + 1013904223) % 2 ** 32) / 2 ** 32;
+    for (let round = 0; round < 500; round++) {
+      // Every other time few different weights, so that most are equal to others.
+      const steps = round % 2 === 0 ? 4 : 2 ** 20;
+      const weights = Float32Array.from({ length: 1 + (round % 60) }, () => Math.ceil(random() ** 4 * steps));
+      const topP = 0.01 + 0.98 * random();
+      const kept = weights.slice();
+      const worstFirst = [...weights.keys()].sort((a, b) => (weights[a] ?? 0) - (weights[b] ?? 0) || b - a);
+      const mayGo = (1 - topP) * weights.reduce((sum, weight) => sum + weight, 0);
+      let gone = 0;
+      for (const id of worstFirst.slice(0, -1)) {
+        gone += weights[id] ?? 0;
+        if (gone > mayGo) break;
+        kept[id] = 0;
+      }
+      keepLikely(weights, { topK: 0, topP });
+      expect([...weights]).toEqual([...kept]);
     }
   });
 

@@ -71,24 +71,14 @@ function keepBest(weights: Float32Array, count: number): void {
 
 /** The value that stands at `place` when all are in rising order. Puts `values` into another order (Hoare 1961). */
 function nthSmallest(values: Float32Array, place: number): number {
-  const at = (index: number): number => values[index] as number;
   let [left, right] = [0, values.length - 1];
   while (left < right) {
-    const pivot = at((left + right) >>> 1);
-    let [low, high] = [left, right];
-    while (low <= high) {
-      while (at(low) < pivot) low++;
-      while (at(high) > pivot) high--;
-      if (low > high) break;
-      [values[low], values[high]] = [at(high), at(low)];
-      low++;
-      high--;
-    }
+    const [high, low] = partition(values, left, right);
     if (place <= high) right = high;
     else if (place >= low) left = low;
     else break;
   }
-  return at(place);
+  return values[place] as number;
 }
 
 /** Drops the worst tokens as long as their probabilities sum to at most 1 - topP. Of equals, higher ids go first. */
@@ -98,31 +88,73 @@ function keepNucleus(weights: Float32Array, topP: number): void {
   const unlikely = mayGo / (2 * weights.length);
   const likely = orderScratch.take(weights.length);
   let likelyCount = 0;
-  let sum = 0;
+  let gone = 0;
   for (let index = 0; index < weights.length; index++) {
     const weight = weights[index] as number;
     if (weight < unlikely) {
-      sum += weight;
+      gone += weight;
       weights[index] = 0;
     } else likely[likelyCount++] = weight;
   }
-  const sorted = likely.subarray(0, likelyCount).sort();
-  let dropped = 0;
-  while (dropped < sorted.length - 1) {
-    sum += sorted[dropped] as number;
-    if (sum > mayGo) break;
-    dropped += 1;
-  }
-  const threshold = sorted[dropped] ?? 0;
-  let equalsToDrop = dropped - sorted.indexOf(threshold);
-  for (let index = weights.length - 1; index >= 0; index--) {
+  const threshold = valueAtSum(likely.subarray(0, likelyCount), mayGo - gone);
+  let equals = 0;
+  for (let index = 0; index < weights.length; index++) {
     const weight = weights[index] as number;
-    if (weight < threshold) weights[index] = 0;
-    else if (weight === threshold && equalsToDrop > 0) {
+    if (weight < threshold) {
+      gone += weight;
       weights[index] = 0;
-      equalsToDrop -= 1;
-    }
+    } else if (weight === threshold) equals += 1;
   }
+  for (let index = weights.length - 1; index >= 0 && equals > 1 && gone + threshold <= mayGo; index--) {
+    if (weights[index] !== threshold) continue;
+    weights[index] = 0;
+    gone += threshold;
+    equals -= 1;
+  }
+}
+
+/**
+ * The value at which the sum of all up to it, in rising order, exceeds `most`; the largest where none does. Puts
+ * `values` into another order (Hoare's selection, 1961, with sums for counts). 0 where there are no values.
+ */
+function valueAtSum(values: Float32Array, most: number): number {
+  let left = 0;
+  let right = values.length - 1;
+  let before = 0; // sum of what lies to the left
+  while (left < right) {
+    const [high, low] = partition(values, left, right);
+    let sum = before;
+    for (let index = left; index <= high; index++) sum += values[index] as number;
+    if (sum > most) {
+      right = high;
+      continue;
+    }
+    const between = high + 1 < low ? (values[high + 1] as number) : 0;
+    if (sum + between > most) return between;
+    before = sum + between;
+    left = low;
+  }
+  return values[left] ?? 0;
+}
+
+/**
+ * Puts values[left..right] in order around one of them: up to the first index returned none is larger than it, from the
+ * second on none is smaller, and what lies between equals it.
+ */
+function partition(values: Float32Array, left: number, right: number): [number, number] {
+  const pivot = values[(left + right) >>> 1] as number;
+  let [low, high] = [left, right];
+  while (low <= high) {
+    while ((values[low] as number) < pivot) low++;
+    while ((values[high] as number) > pivot) high--;
+    if (low > high) break;
+    const value = values[low] as number;
+    values[low] = values[high] as number;
+    values[high] = value;
+    low++;
+    high--;
+  }
+  return [high, low];
 }
 
 // Sets draws of tokens apart from the noise of pictures, which has 0 there.
