@@ -37,7 +37,7 @@ export interface ScoreOptions {
 }
 
 export interface PrefillOptions {
-  /** Results of the last position; default logits. */
+  /** Results of the last position; default logits. `probabilities` are their softmax. */
   readonly outputs?: readonly RowOutput[];
   /** Results of every position instead. */
   readonly every?: boolean;
@@ -62,10 +62,10 @@ export const scoreRules = {
 /** Rules of PrefillOptions. */
 export const prefillRules = {
   outputs: {
-    describe: 'a list of hidden, logits, regressed',
+    describe: 'a list of hidden, logits, probabilities, regressed',
     accepts: (value: unknown) =>
       Array.isArray(value) &&
-      value.every((output) => ['hidden', 'logits', 'regressed'].includes(output as string)),
+      value.every((output) => ['hidden', 'logits', 'probabilities', 'regressed'].includes(output as string)),
   },
   every: boolean,
   maxPositions: integerIn(1, 1_000_000),

@@ -345,6 +345,8 @@ describe.skipIf(!referenceExists)('an Emu', () => {
       expect(a?.logits).toEqual(b?.logits);
       const [c, d] = await emu.step([sequence, fork], [200, 300]);
       expect(c?.logits).not.toEqual(d?.logits);
+      const [e] = await emu.step([sequence], [100], { outputs: ['probabilities'] });
+      expect(e?.probabilities?.reduce((sum, probability) => sum + probability, 0)).toBeCloseTo(1, 5);
       fork.close();
       sequence.close();
       sequence.close();
