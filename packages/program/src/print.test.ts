@@ -42,7 +42,10 @@ describe('print', () => {
       );
       const q = rotaryEmbedding(rows, position, { theta: 10000 });
       const keys = cacheWrite(t.state('cache.0.key', [4, 2, 8, 16], 'bf16'), q, { ...where, part: 'keys' });
-      const values = cacheWrite(t.state('cache.0.value', [4, 2, 16, 8], 'bf16'), rows, { ...where, part: 'values' });
+      const values = cacheWrite(t.state('cache.0.value', [4, 2, 16, 8], 'bf16'), rows, {
+        ...where,
+        part: 'values',
+      });
       t.output('y', cachedAttention(q, keys, values, { ...where, scale: 8 ** -0.5 }));
     });
     expect(print(program)).toBe(

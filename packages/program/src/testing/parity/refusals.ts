@@ -45,11 +45,10 @@ function where(w: CaseWriter, slot: number, position: number, table: readonly nu
 }
 
 const writing = (w: CaseWriter, slot: number, position: number, table: readonly number[] = pages): Value =>
-  cacheWrite(
-    w.tracer.state('cache', valueShape),
-    w.floats('rows', [3, 1, 8]),
-    { ...where(w, slot, position, table), part: 'values' },
-  );
+  cacheWrite(w.tracer.state('cache', valueShape), w.floats('rows', [3, 1, 8]), {
+    ...where(w, slot, position, table),
+    part: 'values',
+  });
 
 const attending = (w: CaseWriter, slot: number, position: number, table: readonly number[] = pages): Value =>
   cachedAttention(
