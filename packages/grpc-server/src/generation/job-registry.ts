@@ -16,9 +16,9 @@ const jobBytes = 4096;
  * costs the transport about what a token costs a small model, at both ends, and that time is the model's too. Streams
  * that together make fewer tokens, as those of large models do, get each one at once.
  */
-const messagesPerSecond = 1600;
-/** No text waits much longer than this: what changes forty times a second changes all the time, for whoever looks at it. */
-const longestPaceMs = 25;
+const messagesPerSecond = 1000;
+/** No text waits much longer than this: what changes thirty times a second changes all the time, for whoever looks at it. */
+const longestPaceMs = 33;
 
 /** All generations of a server: those under way, and finished ones whose events are kept. */
 export class JobRegistry {
