@@ -167,6 +167,7 @@ inline void FinishRows(const AttentionWorkspace& work, int64_t rows, int64_t wid
 
 // Attends `rows` filled rows, at least one. `keys` gives the keys and values of a tile:
 //   Pack(tile, packed_keys, packed_values)  in the orders of base/attention_pack.h
+// and where it is of a kind that kServesRowsAlone
 //   ServesOneRow()                          whether a row alone takes them where they lie, through
 //   Score(query, tile, scores)              scores[key] of the tile, and anything up to a whole vector
 //   AddValues(weights, tile, sums)          sums += Σ weights[key] * value
@@ -180,9 +181,11 @@ void AttendRows(const AttentionWorkspace& work, int64_t rows, int64_t width, flo
   for (int64_t begin = first_tile; begin < most_seen; begin += kKeyTile) {
     const int64_t left = most_seen - begin;
     const KeyTile tile = {begin, left < kKeyTile ? left : kKeyTile};
-    if (rows == 1 && keys.ServesOneRow()) {
-      AttendRow(work, tile, width, has_bias, keys);
-      continue;
+    if constexpr (Keys::kServesRowsAlone) {
+      if (rows == 1 && keys.ServesOneRow()) {
+        AttendRow(work, tile, width, has_bias, keys);
+        continue;
+      }
     }
     keys.Pack(tile, work.keys, work.values);
     for (int64_t first = 0; first < rows; first += kPanelRows) {

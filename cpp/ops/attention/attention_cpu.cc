@@ -6,6 +6,9 @@ namespace {
 
 // Keys and values of one head, `stride` floats apart.
 struct KeyRows {
+  // It is rare here, and keys in rows have to be transposed for it too.
+  static constexpr bool kServesRowsAlone = false;
+
   const float* keys;
   const float* values;
   int64_t stride;
@@ -18,10 +21,6 @@ struct KeyRows {
     for (int64_t key = 0; key < tile.count; ++key)
       PackValue(values + (tile.begin + key) * stride, key, width, packed_values);
   }
-  // A row alone is rare, and keys in rows have to be transposed for it too.
-  static bool ServesOneRow() { return false; }
-  void Score(const float*, const KeyTile&, float*) const {}
-  void AddValues(const float*, const KeyTile&, float*) const {}
 };
 
 void AttentionBlock(const AttentionShape& shape, const AttentionInputs& inputs, int64_t batch,

@@ -1,4 +1,3 @@
-#include "base/convert_row.h"
 #include "ops/cache_write/cache_write.h"
 
 namespace emu::EMU_ISA {

@@ -68,6 +68,8 @@ inline void AddProduct(Span& sums, F32 factor, const Span& span) {
 
 template <class Element>
 struct PagedKeys {
+  static constexpr bool kServesRowsAlone = true;
+
   const Element* keys;  // those of the head in page 0
   const Element* values;
   const int32_t* pages;  // of the slot
