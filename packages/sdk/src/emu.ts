@@ -218,8 +218,7 @@ export class Emu implements AsyncDisposable {
   /** Positions that a prompt takes, <s> and pictures included. Media are counted, not read. */
   countTokens(prompt: Prompt): number {
     this.#model.checkOpen();
-    const { rowsPerImage, width } = this.#engine;
-    const rows = Array.from({ length: rowsPerImage }, () => new Float32Array(width));
+    const rows = Array<Float32Array>(this.#engine.rowsPerImage).fill(new Float32Array());
     const pieces = checkedPrompt(prompt, 'countTokens').flatMap((item): PromptPiece[] => {
       if (typeof item === 'string') return [{ kind: 'text', text: item }];
       const frames = item.kind === 'video' ? item.frameCount : 1;

@@ -136,12 +136,21 @@ export function readBlend({ parts }: EmbeddingBlend, field: string, model: Serve
 }
 
 /** @throws EmuError CONTEXT_LENGTH_EXCEEDED for a prompt beyond the server's limit, before the model sees it. */
-export function checkLength(items: readonly PromptItem[], field: string, reading: PromptReading): number {
+export function checkLength(items: readonly PromptItem[], field: string, reading: PromptReading): void {
   const { emu } = reading.model;
   const most = mostPositions(reading);
+  if (bytesAndRows(items, emu.model.config.causalTransformer.queries) <= most) return; // most prompts: no need to encode twice
   const count = emu.countTokens(items);
-  if (count <= most) return count;
-  throw tooLong(field, `${count} positions`, most);
+  if (count > most) throw tooLong(field, `${count} positions`, most);
+}
+
+/** No fewer than a prompt's positions: every token but <s> and a text's first space stands for a byte or more. */
+function bytesAndRows(items: readonly PromptItem[], rowsPerImage: number): number {
+  const sizes = items.map((item) => {
+    if (typeof item === 'string') return Buffer.byteLength(item) + 1;
+    return (item.kind === 'video' ? item.frameCount : 1) * (rowsPerImage + 2);
+  });
+  return sizes.reduce((sum, size) => sum + size, 1);
 }
 
 async function readPart(part: Part, field: string, reading: PromptReading): Promise<PromptItem> {

@@ -108,6 +108,7 @@ export class JobRegistry {
   /** All streams have their turns at the same times, so that their messages leave in one piece. */
   #nextTurn(now: number): number {
     const pace = Math.min((1000 * this.#running) / messagesPerSecond, longestPaceMs);
+    if (pace <= 1) return now; // timers count in milliseconds
     return (Math.floor(now / pace) + 1) * pace;
   }
 

@@ -105,12 +105,12 @@ export class GenerationJob {
   }
 
   /**
-   * Hands events after a number to `write`, as fast as it takes them, until the end.
+   * Hands events after a number to `write`, as fast as it takes them, until the end; a promise of it is waited for.
    * @throws what ended the generation, CURSOR_EXPIRED, or `signal.reason`.
    */
   async read(
     afterSequence: number,
-    write: (entry: LogEntry) => Promise<void>,
+    write: (entry: LogEntry) => void | Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
     clearTimeout(this.#retention);
@@ -130,11 +130,13 @@ export class GenerationJob {
             continue;
           }
           ripe = this.log.last;
-          if (growing === 'text') due = this.#nextTurn(now); // tokens alone hold up their text no longer
+          // Tokens alone hold up their text no longer. What goes just before its turn has had the turn.
+          if (growing === 'text') due = this.#nextTurn(Math.max(now, due));
         }
         const entry = this.log.after(last);
         if (entry !== undefined) {
-          await write(entry);
+          const written = write(entry);
+          if (written !== undefined) await written;
           last = entry.sequence;
           if (!this.#isKept && this.#readers.size === 1) this.log.trim(last);
         } else if (this.#isOver) {
@@ -175,7 +177,10 @@ export class GenerationJob {
       // The caller gets its job before anything happens.
       await Promise.resolve();
       const stream = await begin(signal);
-      for await (const event of stream) await this.#tell(event);
+      for await (const event of stream) {
+        const told = this.#tell(event);
+        if (told !== undefined) await told;
+      }
       const result = await stream.result();
       if (signal.aborted && signal.reason !== stoppedByCaller) throw signal.reason as Error;
       this.#finish(result);
@@ -197,11 +202,16 @@ export class GenerationJob {
     if (!this.#isKept || this.#failure !== undefined) this.log.trim(Infinity);
   }
 
-  async #tell(event: GenerationEvent): Promise<void> {
+  /** Most events are text, and there is nothing to wait for. */
+  #tell(event: GenerationEvent): void | Promise<void> {
     this.#times.on(event);
-    // Most events are text, and there is nothing to wait for.
-    if (event.type === 'text') this.log.append(textEvent(event.text));
-    else for (const each of await wireEvents(event, this.spec.events)) this.log.append(each);
+    if (event.type !== 'text') return this.#tellSlowly(event);
+    this.log.append(textEvent(event.text));
+    this.#wake();
+  }
+
+  async #tellSlowly(event: GenerationEvent): Promise<void> {
+    for (const each of await wireEvents(event, this.spec.events)) this.log.append(each);
     this.#wake();
   }
 

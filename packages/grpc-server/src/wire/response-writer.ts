@@ -4,8 +4,8 @@ import type { ServerWritableStream } from '@grpc/grpc-js';
 const mostBytesUnderWay = 512 * 1024;
 
 /**
- * Writes messages as fast as the reader takes them: `write` resolves when there is room for another. grpc-js itself
- * counts 16 messages, whatever their size; here bytes count too.
+ * Writes messages as fast as the reader takes them: `write` gives a promise where there is no room for another, which
+ * resolves when there is. grpc-js itself counts 16 messages, whatever their size; here bytes count too.
  */
 export class ResponseWriter {
   readonly #call: ServerWritableStream<Buffer, Buffer>;
@@ -22,8 +22,8 @@ export class ResponseWriter {
     return this.#bytes;
   }
 
-  /** @throws `signal.reason` while it waits. */
-  async write(message: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** @throws `signal.reason`, also while it waits. */
+  write(message: Uint8Array, signal: AbortSignal): void | Promise<void> {
     signal.throwIfAborted();
     const buffer = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
     this.#bytes += buffer.length;
@@ -33,8 +33,8 @@ export class ResponseWriter {
       this.#messages -= 1;
       this.#wake();
     });
-    if (this.#hasRoom()) return;
-    await new Promise<void>((resolve, reject) => {
+    if (this.#hasRoom()) return undefined;
+    return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         reject(signal.reason as Error);
       };
