@@ -67,8 +67,8 @@ export class Received {
     return this.#reason !== undefined;
   }
 
-  /** The events that a part of the stream makes; often one, sometimes none. */
-  async take(part: GenerationPart): Promise<readonly GenerationEvent[]> {
+  /** The events that a part of the stream makes; often one, sometimes none. A preview has to be decoded first. */
+  take(part: GenerationPart): readonly GenerationEvent[] | Promise<readonly GenerationEvent[]> {
     switch (part.case) {
       case 'queued':
         return [{ type: 'queued', position: part.value.position }];
@@ -92,8 +92,9 @@ export class Received {
         return this.#rows(part.value);
       case 'imageProgress': {
         const { imageIndex, step, totalSteps, previewJpeg } = part.value;
-        const preview = previewJpeg.length > 0 ? { preview: await decodeImage(previewJpeg) } : {};
-        return [{ type: 'image-progress', imageIndex, step, totalSteps, ...preview }];
+        const progress = { type: 'image-progress', imageIndex, step, totalSteps } as const;
+        if (previewJpeg.length === 0) return [progress];
+        return decodeImage(previewJpeg).then((preview) => [{ ...progress, preview }]);
       }
       case 'image':
         return this.#chunk(part.value);

@@ -197,7 +197,7 @@ export class RemoteEmu implements AsyncDisposable {
     const service = GenerationService.method;
     const requestId = randomUUID();
     const calls: RemoteCalls = {
-      begin: (signal, seed) => {
+      begin: (take, signal, seed) => {
         const request = create(DecodeImageRequestSchema, {
           model: this.#model.name,
           source: { case: 'embedding', value: wireEmbedding(embeddings) },
@@ -206,13 +206,13 @@ export class RemoteEmu implements AsyncDisposable {
           ...this.#retentionField(),
           ...seedField(seed === undefined ? options : { seed }),
         });
-        return Promise.resolve(this.#transport.stream(service.decodeImage, request, { signal }));
+        return this.#transport.stream(service.decodeImage, request, take, { signal });
       },
-      resume: (generationId, afterSequence, signal) => {
+      resume: (generationId, afterSequence, take, signal) => {
         const resume = create(DecodeImageRequestSchema, {
           source: { case: 'resume', value: resumeCursor(generationId, afterSequence) },
         });
-        return this.#transport.stream(service.decodeImage, resume, { signal });
+        return this.#transport.stream(service.decodeImage, resume, take, { signal });
       },
       cancel: (generationId) => this.#cancel(generationId),
     };
@@ -319,7 +319,7 @@ export class RemoteEmu implements AsyncDisposable {
     const { logprobs = false, topLogprobs = 0 } = options;
     const tokens = logprobs || options.tokens === true;
     const requestId = randomUUID();
-    const begin: RemoteCalls['begin'] = async (signal, seed) => {
+    const begin: RemoteCalls['begin'] = async (take, signal, seed) => {
       const request = create(GenerateRequestSchema, {
         model: this.#model.name,
         input: await input(),
@@ -337,12 +337,12 @@ export class RemoteEmu implements AsyncDisposable {
         ...this.#retentionField(),
         ...seedField(seed === undefined ? options : { seed }),
       });
-      return this.#transport.stream(service.generate, request, { signal });
+      return this.#transport.stream(service.generate, request, take, { signal });
     };
-    const resume: RemoteCalls['resume'] = (generationId, afterSequence, signal) => {
+    const resume: RemoteCalls['resume'] = (generationId, afterSequence, take, signal) => {
       const cursor = { case: 'resume' as const, value: resumeCursor(generationId, afterSequence) };
       const request = create(GenerateRequestSchema, { input: cursor });
-      return this.#transport.stream(service.generate, request, { signal });
+      return this.#transport.stream(service.generate, request, take, { signal });
     };
     const cancel: RemoteCalls['cancel'] = (generationId) => this.#cancel(generationId);
     return this.#start({ begin, resume, cancel }, options, tokens, undefined);

@@ -7,11 +7,14 @@ import { Received } from './received.js';
 import { Told } from './told.js';
 import { backoff, pause, publicError, TransportError, type Transport } from './transport.js';
 
-/** A generation as its calls: from the start, again from an event on, and to stop it. */
+/** What a stream hands its events to; it waits while a promise is pending. */
+type TakePart = (part: NumberedPart) => void | Promise<void>;
+
+/** A generation as its calls: from the start, again from an event on, and to stop it. Streams resolve at their end. */
 export interface RemoteCalls {
   /** seed: of a generation that is begun again; the caller's, or the server's choice, the first time. */
-  begin(signal: AbortSignal, seed?: bigint): Promise<AsyncIterable<NumberedPart>>;
-  resume(generationId: string, after: bigint, signal: AbortSignal): AsyncIterable<NumberedPart>;
+  begin(take: TakePart, signal: AbortSignal, seed?: bigint): Promise<void>;
+  resume(generationId: string, after: bigint, take: TakePart, signal: AbortSignal): Promise<void>;
   cancel(generationId: string): Promise<unknown>;
 }
 
@@ -74,18 +77,19 @@ export class RemoteWork implements GenerationWork {
 
   /** The stream, taken up again as often as it is lost. Fails as a whole only before its first event. */
   async #begin(emit: (event: GenerationEvent) => void, signal: AbortSignal): Promise<void> {
-    let stream = await this.calls.begin(signal);
+    const take: TakePart = (part) => this.#take(part, emit);
+    let attempt = (): Promise<void> => this.calls.begin(take, signal);
     let lostAt = performance.now();
     for (let attempts = 0; ; attempts++) {
       const before = this.#last;
       try {
-        await this.#read(stream, emit);
+        await attempt();
         return;
       } catch (error) {
         if (this.#last > before || attempts === 0) [attempts, lostAt] = [0, performance.now()];
         const isForgotten = this.#isForgotten(error);
         if (!isForgotten) await this.#waitAfter(error, attempts, lostAt, signal);
-        stream = await this.#again(isForgotten, signal);
+        attempt = () => this.#again(isForgotten, take, signal);
       }
     }
   }
@@ -107,27 +111,30 @@ export class RemoteWork implements GenerationWork {
     return performance.now() - lostAt < this.options.retention;
   }
 
-  async #again(isForgotten: boolean, signal: AbortSignal): Promise<AsyncIterable<NumberedPart>> {
+  #again(isForgotten: boolean, take: TakePart, signal: AbortSignal): Promise<void> {
     if (this.#origin !== undefined && this.#last > 0n && !isForgotten) {
-      return this.calls.resume(this.#origin.generationId, this.#last, signal);
+      return this.calls.resume(this.#origin.generationId, this.#last, take, signal);
     }
     if (!this.#told.isBehind) this.#before = this.#received;
     this.#received = this.#nothing();
     this.#told.restart();
     this.#last = 0n;
-    return this.calls.begin(signal, this.#origin?.seed);
+    return this.calls.begin(take, signal, this.#origin?.seed);
   }
 
-  async #read(stream: AsyncIterable<NumberedPart>, emit: (event: GenerationEvent) => void): Promise<void> {
-    for await (const { sequence, event } of stream) {
-      if (sequence <= this.#last) continue; // told before the stream was lost
-      this.#last = sequence;
-      if (event.case === 'started') this.#onStarted(event.value);
-      for (const told of await this.#received.take(event)) {
+  #take({ sequence, event }: NumberedPart, emit: (event: GenerationEvent) => void): void | Promise<void> {
+    if (sequence <= this.#last) return; // told before the stream was lost
+    this.#last = sequence;
+    if (event.case === 'started') this.#onStarted(event.value);
+    const tell = (events: readonly GenerationEvent[]): void => {
+      for (const told of events) {
         const fresh = this.#told.fresh(told);
         if (fresh !== undefined) emit(fresh);
       }
-    }
+    };
+    const made = this.#received.take(event);
+    if (made instanceof Promise) return made.then(tell);
+    tell(made);
   }
 
   #onStarted({ generationId, revision, seed }: Origin): void {
