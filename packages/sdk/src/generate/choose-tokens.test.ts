@@ -4,7 +4,7 @@ import { referenceExists, referenceFloats, referenceTensor } from '../testing/re
 import { TokenTrie } from './constraints.js';
 import { applyRules, forbidRepeatedRuns, holdEnd, penalizeRepetition } from './logits-processors.js';
 import { expOfNonPositive, indexOfLargest, indicesOfLargest, softmax } from './probabilities.js';
-import { drawToken, keepLikely, samplingProbabilities, uniformAt, weightsOf } from './sampling.js';
+import { drawKey, drawToken, keepLikely, samplingProbabilities, uniformAt, weightsOf } from './sampling.js';
 import { StopSequences } from './stop-sequences.js';
 import { chooseAtRandom, chooseBest, chooseToken } from './token-loop.js';
 
@@ -86,7 +86,7 @@ describe('draws', () => {
 
   it('depend on seed, sequence and position, each alone', () => {
     const at = (seed: bigint, sequence: number, position: number): number =>
-      uniformAt({ seed, sequence, position });
+      uniformAt({ key: drawKey(seed), sequence, position });
     expect(at(7n, 0, 0)).toBe(at(7n, 0, 0));
     const draws = [at(7n, 0, 0), at(7n, 0, 1), at(7n, 1, 0), at(8n, 0, 0), at((1n << 40n) + 7n, 0, 0)];
     expect(new Set(draws).size).toBe(5);
@@ -104,7 +104,7 @@ describe('draws', () => {
     const counts = new Array<number>(5).fill(0);
     const rounds = 20_000;
     for (let position = 0; position < rounds; position++) {
-      const id = drawToken(weightsOf(scores, 1), options, { seed: 1n, sequence: 0, position });
+      const id = drawToken(weightsOf(scores, 1), options, { key: drawKey(1n), sequence: 0, position });
       counts[id] = (counts[id] ?? 0) + 1;
     }
     const probabilities = softmax(scores);
@@ -123,7 +123,7 @@ describe('draws', () => {
   ])('are those of the whole distribution: temperature %d, topK %d, topP %d', (temperature, topK, topP) => {
     const many = Float32Array.from({ length: 1000 }, (_, id) => 4 * Math.sin(id * id));
     for (let position = 0; position < 300; position++) {
-      const place = { seed: 3n, sequence: 1, position };
+      const place = { key: drawKey(3n), sequence: 1, position };
       const probabilities = samplingProbabilities(many, { temperature, topK, topP });
       let sum = 0;
       const first = probabilities.findIndex((probability) => (sum += probability) > uniformAt(place));

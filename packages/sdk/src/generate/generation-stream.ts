@@ -55,23 +55,33 @@ export class GenerationStream implements AsyncIterable<GenerationEvent> {
     return (await this.#result).images;
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<GenerationEvent> {
-    let next = 0;
-    try {
-      for (;;) {
-        const event = this.#events[next];
-        if (event !== undefined) {
-          next += 1;
-          yield event;
-          continue;
-        }
-        if (this.#isOver) break;
-        await this.#news;
+  /** By hand: for every event of every stream, a generator function makes several promises more. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<GenerationEvent, undefined> {
+    const end = { value: undefined, done: true } as const;
+    let at = 0;
+    let hasLeft = false;
+    const next = (): Promise<IteratorResult<GenerationEvent, undefined>> => {
+      if (hasLeft) return Promise.resolve(end);
+      const event = this.#events[at];
+      if (event !== undefined) {
+        at += 1;
+        return Promise.resolve({ value: event, done: false });
       }
-    } finally {
+      // At the end the result throws what ended the generation.
+      return this.#isOver ? this.#result.then(() => end) : this.#news.then(next);
+    };
+    const leave = (): Promise<typeof end> => {
       if (!this.#isOver) this.cancel(new EmuError('CANCELLED', '[generate] the reader left before the end'));
-    }
-    await this.#result; // throws what ended the generation
+      hasLeft = true;
+      return Promise.resolve(end);
+    };
+    return {
+      next,
+      return: leave,
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   async #run(

@@ -19,7 +19,8 @@ const orderScratch = new Scratch((length) => new Float32Array(length));
 
 /** Where a draw stands; the same place always draws the same number. */
 export interface DrawPlace {
-  readonly seed: bigint;
+  /** Of the call's seed; see `drawKey`. */
+  readonly key: PhiloxKey;
   /** Index of the sequence in its call: 0 unless several are made of one prompt. */
   readonly sequence: number;
   /** Index of the token in its sequence, from 0. */
@@ -160,12 +161,16 @@ function partition(values: Float32Array, left: number, right: number): [number, 
 // Sets draws of tokens apart from the noise of pictures, which has 0 there.
 const tokenDraws = 1;
 
+/** What draws of a seed have in common. */
+export function drawKey(seed: bigint): PhiloxKey {
+  return [Number(seed & 0xffffffffn), Number(seed >> 32n)];
+}
+
 /**
- * A uniform number in [0, 1) with 53 bits. It depends on (seed, sequence, position) alone, so neither the batch nor the
+ * A uniform number in [0, 1) with 53 bits. It depends on (key, sequence, position) alone, so neither the batch nor the
  * order of work changes it: Philox4x32-10 with the counter (position, sequence, 0, 1) and the seed as the key.
  */
-export function uniformAt({ seed, sequence, position }: DrawPlace): number {
-  const key: PhiloxKey = [Number(seed & 0xffffffffn), Number(seed >> 32n)];
+export function uniformAt({ key, sequence, position }: DrawPlace): number {
   const [low, high] = philoxBlock([position, sequence, 0, tokenDraws], key);
   return ((high >>> 5) * 2 ** 26 + (low >>> 6)) * 2 ** -53;
 }

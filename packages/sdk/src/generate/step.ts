@@ -149,11 +149,9 @@ export class Decoder {
     for (const request of parts) {
       for (const { wanted = [] } of request.taken) {
         const index = wanted.length > 0 ? k++ : -1;
-        const entries = wanted.map((output) => [
-          output,
-          rowOf(results[output], index, this.#widthOf(output)),
-        ]);
-        request.results.push(Object.fromEntries(entries) as RowResult);
+        const result: Partial<Record<RowOutput, Float32Array>> = {};
+        for (const output of wanted) result[output] = rowOf(results[output], index, this.#widthOf(output));
+        request.results.push(result);
       }
     }
   }

@@ -2,7 +2,7 @@ import { EmuError } from '@emu/program';
 
 import { applyRules, forbidTokens, type TokenRules } from './logits-processors.js';
 import { indexOfLargest } from './probabilities.js';
-import { drawToken, weightsOf, type SamplingOptions } from './sampling.js';
+import { drawKey, drawToken, weightsOf, type SamplingOptions } from './sampling.js';
 import { Scratch } from './scratch.js';
 import { Sequence } from './sequence.js';
 import type { RowOutput, RowResult } from './step.js';
@@ -37,12 +37,13 @@ const leastProbability = 1e-6;
 /** A token drawn with a seed; see sampling.ts. */
 export function chooseAtRandom(options: SamplingOptions, seed: bigint, sequence: number): TokenChooser {
   const { temperature } = options;
+  const key = drawKey(seed);
   return {
     // The kernels make the probabilities: for 32 000 tokens, powers of e would hold up the event loop for a millisecond.
     wanted: ['logits', 'probabilities'],
     temperature,
     choose(result, ids, rules) {
-      const place = { seed, sequence, position: ids.length - 1 };
+      const place = { key, sequence, position: ids.length - 1 };
       const weights = weightScratch.take(logitsOf(result).length);
       if (rules.repetitionPenalty === 1) {
         weights.set(probabilitiesOf(result));
@@ -112,7 +113,7 @@ async function continueTokens(
   }
 }
 
-async function resultAfter(
+function resultAfter(
   sequence: Sequence,
   id: number,
   { imageHook, signal }: TokenTask,
