@@ -17,8 +17,8 @@ export const packageRules = {
   sdk: ['program', 'data', 'proto'],
   eval: ['program', 'sdk', 'data'],
   'grpc-server': ['program', 'sdk', 'proto'],
-  // program for its error and types; what runs a model comes through sdk.
-  cli: ['program', 'sdk', 'data', 'eval', 'grpc-server'],
+  // program for its error and types; what runs a model comes through sdk. Its load on a server speaks the wire itself.
+  cli: ['program', 'proto', 'sdk', 'data', 'eval', 'grpc-server'],
   bench: ['program', 'native', 'sdk', 'data'],
 };
 export const testsAlso = { sdk: ['native'], eval: ['native'], 'grpc-server': ['native'], cli: ['native'] };

@@ -3,8 +3,10 @@ import { InvalidArgumentError, type Command } from 'commander';
 
 import { commaList, commandContext, number, withCommonFlags, type CommandContext } from '../context.js';
 import { environmentValue } from '../environment.js';
+import { EngineTarget } from '../load/engine-target.js';
 import { runPictureLoad, type PictureFigures, type PictureTarget } from '../load/picture-load.js';
 import { ServerProcess } from '../load/server-process.js';
+import { ServerTarget } from '../load/server-target.js';
 import { runTextLoad, type TextFigures, type TextTarget } from '../load/text-load.js';
 import type { Terminal } from '../terminal.js';
 import { withModel, withModelFlags, type ModelFlags } from './model-flags.js';
@@ -37,8 +39,9 @@ Without --rate every stream asks again as soon as it has its answer, which finds
 With it the loop is open: requests come at that rate, in a Poisson process, however slow the server is, at most
 --streams of them run at a time, and the time to the first token counts from when a request was due.
 
-Engine and server are warmed up first, for as long as a level takes: a server that runs for days is asked what it does
-then, not in its first seconds.
+Engine and server are warmed up first, for three times as long as a level takes: a server that runs for days is asked
+what it does then, not in its first seconds. Texts are asked for over HTTP/2 without a client library, which would take
+more of the cores than the server does; pictures through Emu.connect.
 
 With --model alone the server is started for the measurement; with --server alone the engine is not measured.
 
@@ -70,26 +73,30 @@ async function measure(terminal: Terminal, flags: ServeBenchFlags): Promise<void
   if (model !== undefined || flags.server === undefined) {
     await withModel(context, flags, async (emu) => {
       context.note('engine, warming up');
-      await warmUp(emu, terminal, flags);
+      const target = new EngineTarget(emu);
+      await warmUp(target, terminal, flags);
       for (const streams of flags.streams) {
         context.note(`engine, ${streams} streams`);
-        const { tokensPerSecond } = await runTextLoad(emu, textLoad(terminal, flags, streams));
+        const { tokensPerSecond } = await runTextLoad(target, textLoad(terminal, flags, streams));
         engine.set(streams, tokensPerSecond);
       }
     });
   }
   await withServer(terminal, flags, model, async (address) => {
     const emu = await Emu.connect(address, { signal: terminal.signal });
+    const texts = new ServerTarget(address, environmentValue(terminal, 'EMU_API_KEY'));
     try {
       context.note(`${address}, warming up`);
-      await warmUp(emu, terminal, flags);
+      await warmUp(texts, terminal, flags);
       if (!context.json) context.result({}, tableHead);
       for (const streams of flags.streams) {
         context.note(`${address}, ${streams} streams`);
-        const figures = await level(context, emu, flags, streams, emu.model.imageOutput);
+        const pictures = emu.model.imageOutput ? emu : undefined;
+        const figures = await level(context, texts, pictures, flags, streams);
         tell(context, { ...figures, engine_tokens_per_second: rounded(engine.get(streams)) });
       }
     } finally {
+      texts.close();
       await emu.dispose();
     }
   });
@@ -117,18 +124,18 @@ async function withServer(
 
 async function level(
   { terminal }: CommandContext,
-  emu: TextTarget & PictureTarget,
+  texts: TextTarget,
+  pictures: PictureTarget | undefined,
   flags: ServeBenchFlags,
   streams: number,
-  paints: boolean,
 ): Promise<LevelFigures> {
-  const text = await runTextLoad(emu, textLoad(terminal, flags, streams));
+  const text = await runTextLoad(texts, textLoad(terminal, flags, streams));
   const { steps, seconds } = flags;
-  const pictures =
-    steps > 0 && paints
-      ? await runPictureLoad(emu, { streams, steps, seconds, signal: terminal.signal })
+  const drawn =
+    pictures !== undefined && steps > 0
+      ? await runPictureLoad(pictures, { streams, steps, seconds, signal: terminal.signal })
       : undefined;
-  return figuresOf(streams, text, pictures);
+  return figuresOf(streams, text, drawn);
 }
 
 function figuresOf(streams: number, text: TextFigures, pictures: PictureFigures | undefined): LevelFigures {
@@ -155,11 +162,12 @@ function textLoad(
 }
 
 /**
- * As much load as will be measured, for as long as a level takes: the first run of each kind compiles its programs, and
- * Node compiles what it runs often for the first ten seconds, on the cores that the kernels need.
+ * As much load as will be measured, for three times as long as a level takes: the first run of each kind compiles its
+ * programs, and Node compiles what it runs often, for half a minute and on the cores that the kernels need.
  */
-async function warmUp(emu: TextTarget, terminal: Terminal, flags: ServeBenchFlags): Promise<void> {
-  await runTextLoad(emu, textLoad(terminal, flags, Math.max(...flags.streams)));
+async function warmUp(target: TextTarget, terminal: Terminal, flags: ServeBenchFlags): Promise<void> {
+  const load = textLoad(terminal, flags, Math.max(...flags.streams));
+  await runTextLoad(target, { ...load, warmUpSeconds: 0, seconds: 3 * flags.seconds });
 }
 
 const columns = [

@@ -1,13 +1,23 @@
 import { setMaxListeners } from 'node:events';
 
-import type { GenerationStream, TextOptions } from '@emu/sdk';
-
 import { Arrivals, uniform } from './arrivals.js';
 import { Latencies } from './latencies.js';
 
+/** A text that is drawn with temperature 1: a model that takes the likeliest may say half a character for ever. */
+export interface TextRequest {
+  readonly prompt: string;
+  /** Tokens of the answer, no more and no fewer. */
+  readonly tokens: number;
+  readonly seed: number;
+}
+
 /** A model that texts are asked of: here or on a server. */
 export interface TextTarget {
-  generate(prompt: string, options: TextOptions): GenerationStream;
+  /**
+   * Calls `onText` as each piece of text comes. Resolves with the tokens of the whole; with undefined when the signal cut
+   * it off.
+   */
+  answer(request: TextRequest, onText: () => void, signal: AbortSignal): Promise<number | undefined>;
 }
 
 export interface TextLoad {
@@ -125,32 +135,20 @@ class TextRun {
   }
 
   async #request(index: number, dueAt: number): Promise<void> {
-    const { tokens } = this.#load;
-    const count = Math.max(2, Math.round(tokens * (0.5 + uniform(seed, index, 1))));
-    const stream = this.#target.generate(promptOf(index), {
-      numBeams: 1,
-      temperature: 1, // an untrained model that takes the likeliest may say the same half of a character for ever
-      topP: 1,
-      topK: 0,
-      seed: index,
-      minNewTokens: count,
-      maxNewTokens: count,
-      signal: this.#ending.signal,
-      onAbort: 'return',
-    });
+    const tokens = Math.max(2, Math.round(this.#load.tokens * (0.5 + uniform(seed, index, 1))));
     let texts = 0;
     let last: number | undefined;
-    for await (const event of stream) {
-      if (event.type !== 'text') continue;
+    const onText = (): void => {
       const now = performance.now();
       this.#onText(now, last, dueAt);
       last = now;
       texts += 1;
-    }
-    const { usage, finishReason } = await stream.result();
-    if (finishReason === 'aborted') return;
+    };
+    const request = { prompt: promptOf(index), tokens, seed: index };
+    const made = await this.#target.answer(request, onText, this.#ending.signal);
+    if (made === undefined) return;
     this.#wholeTexts += texts;
-    this.#wholeTokens += usage.completionTokens;
+    this.#wholeTokens += made;
   }
 
   #onText(now: number, last: number | undefined, dueAt: number): void {
