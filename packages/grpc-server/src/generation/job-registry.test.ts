@@ -75,6 +75,28 @@ async function collectGarbage(): Promise<void> {
   }
 }
 
+describe('a repeat', () => {
+  it('does not join a generation whose last reader has just left', async () => {
+    const registry = new JobRegistry(metrics, 100);
+    const repeat = { requestId: randomUUID(), digest: 'same' };
+    const left = registry.beginOrJoin(spec({ repeat }, 200));
+    const leaving = new AbortController();
+    const leave = (): void => {
+      leaving.abort(new Error('gone'));
+    };
+    const first = left.read(0, leave, leaving.signal);
+    await expect(first).rejects.toThrow('gone');
+    expect([left.isOver, left.isStopped]).toEqual([false, true]);
+    const again = registry.beginOrJoin(spec({ repeat }));
+    expect(again).not.toBe(left);
+    expect(registry.beginOrJoin(spec({ repeat }))).toBe(again);
+    await left.done;
+    await again.done;
+    expect(again.outcome?.usage.completionTokens).toBe(4);
+    expect(registry.beginOrJoin(spec({ repeat }))).toBe(again);
+  });
+});
+
 describe('finished generations', () => {
   it('hold nothing of the request that began them', async () => {
     const registry = new JobRegistry(metrics, 100);

@@ -55,7 +55,8 @@ export class JobRegistry {
   beginOrJoin(spec: JobSpec): GenerationJob {
     const key = repeatKey(spec);
     const known = key === undefined ? undefined : this.#repeats.get(key);
-    if (known !== undefined) {
+    // One that is being stopped, since its last reader left, has nothing for a repeat.
+    if (known !== undefined && !known.isStopped) {
       if (known.spec.repeat?.digest === spec.repeat?.digest) return known;
       throw new EmuError('REQUEST_CONFLICT', '[request_id] another request came with this id before', {
         hint: 'Draw a new UUID for each request; repeat a request with all its fields.',

@@ -83,6 +83,12 @@ export class GenerationJob {
     return this.#isOver;
   }
 
+  /** Whether it was stopped with a failure, which is on its way. */
+  get isStopped(): boolean {
+    const { signal } = this.#controller;
+    return signal.aborted && signal.reason !== stoppedByCaller;
+  }
+
   /** How it ended, once it is over and has not failed. */
   get outcome(): JobOutcome | undefined {
     return this.#outcome;
