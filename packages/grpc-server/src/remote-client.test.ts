@@ -233,12 +233,15 @@ async function nothingHeld(): Promise<void> {
   }
 }
 
-describe('a connection that is lost', () => {
+describe.each([
+  ['stops at the server', 0],
+  ['goes on at the server', 30],
+])('a connection that is lost while the work %s', (_, retentionSeconds) => {
   let proxy: CuttingProxy;
   let client: RemoteEmu;
   beforeAll(async () => {
     proxy = await CuttingProxy.start(portOf(server));
-    client = await Emu.connect(`grpc://${proxy.address}`);
+    client = await Emu.connect(`grpc://${proxy.address}`, { retentionSeconds });
   });
   afterAll(async () => {
     await client.dispose();
@@ -310,8 +313,8 @@ describe('a connection that is lost', () => {
     expect(await answer).toBe(await model.emu.generate('a fish', short).text());
   });
 
-  it('ends a generation that is not to be kept, and its events are not told again', async () => {
-    const brief = await Emu.connect(`grpc://${proxy.address}`, { retentionSeconds: 0 });
+  it('ends a generation that is not to be taken up, and its events are not told again', async () => {
+    const brief = await Emu.connect(`grpc://${proxy.address}`, { reconnectSeconds: 0 });
     const stream = brief.generate('a dog', long);
     const texts: string[] = [];
     const reading = (async () => {
@@ -331,7 +334,7 @@ describe('a connection that is lost', () => {
   it('for long is forgotten as soon as the server is back', async () => {
     const mine = await CuttingProxy.start(portOf(server));
     const port = Number(mine.address.split(':')[1]);
-    const waiting = await Emu.connect(`grpc://${mine.address}`, { retentionSeconds: 7 });
+    const waiting = await Emu.connect(`grpc://${mine.address}`, { reconnectSeconds: 7, retentionSeconds });
     const stream = waiting.generate('a dog', long);
     let closing: Promise<void> | undefined;
     const reading = (async () => {
@@ -348,8 +351,9 @@ describe('a connection that is lost', () => {
     await nothingHeld();
   });
 
-  it('for longer than the server keeps a stream is an error that says so', async () => {
-    const patient = await Emu.connect(`grpc://${proxy.address}`, { retentionSeconds: 1 });
+  it('for longer than it is looked for is an error that says so', async () => {
+    const options = { reconnectSeconds: 1, retentionSeconds: Math.min(retentionSeconds, 1) };
+    const patient = await Emu.connect(`grpc://${proxy.address}`, options);
     const stream = patient.generate('a dog', long);
     const reading = (async () => {
       for await (const event of stream) {

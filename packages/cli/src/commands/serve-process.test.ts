@@ -69,7 +69,7 @@ async function serve(...flags: readonly string[]): Promise<ServeProcess> {
 
 /** A client that takes every failure as it comes. */
 function connected({ address }: ServeProcess): Promise<RemoteEmu> {
-  return Emu.connect(`grpc://${address}`, { retries: 0, retentionSeconds: 0 });
+  return Emu.connect(`grpc://${address}`, { retries: 0, reconnectSeconds: 0 });
 }
 
 async function metric({ metricsAddress }: ServeProcess, name: string): Promise<number> {
@@ -146,7 +146,7 @@ describe.skipIf(!built)('a client that is killed mid-stream', { timeout: 60_000 
     const server = await serve();
     const script = `
       const { Emu } = await import('@emu/sdk');
-      const emu = await Emu.connect('grpc://${server.address}', { retries: 0, retentionSeconds: 0 });
+      const emu = await Emu.connect('grpc://${server.address}');
       const options = { maxNewTokens: 1900, minNewTokens: 1900, numBeams: 1, seed: 1 };
       for await (const event of emu.generate('a story', options)) console.log(event.type);`;
     const args = ['--input-type=module', '--eval', script];

@@ -45,7 +45,7 @@ import type { RankedCandidate } from '../generate/ranking.js';
 import { embedding, type EmbeddingMedia, type ImageMedia, type VideoMedia } from '../image/media.js';
 import { parseAddress } from './address.js';
 import { floatsOf, malformed } from './received.js';
-import { RemoteWork, type RemoteCalls } from './remote-work.js';
+import { RemoteWork, type LostStreams, type RemoteCalls } from './remote-work.js';
 import { errorOfStatus } from './status.js';
 import {
   captionInput,
@@ -75,8 +75,14 @@ export interface ConnectOptions {
   /** Repeats of a call that never reached the server; default 4. */
   readonly retries?: number;
   /**
-   * Seconds for which the server goes on with a generation whose stream was lost, so that it can be taken up; default
-   * 30, at most what the server allows. 0: a lost stream ends the generation.
+   * Seconds for which a server is looked for whose stream was lost, to take the generation up again; default 30. 0: a lost
+   * stream ends the generation.
+   */
+  readonly reconnectSeconds?: number;
+  /**
+   * Seconds for which the server goes on with a generation whose stream was lost; at most what the server allows. Default
+   * 0: it stops within a step, and a generation that is taken up is made again with its seed, without telling anything
+   * twice. With more nothing is computed twice, but the work of a client that died goes on for as long.
    */
   readonly retentionSeconds?: number;
   readonly signal?: AbortSignal;
@@ -90,14 +96,14 @@ export class RemoteEmu implements AsyncDisposable {
   readonly #transport: Transport;
   readonly #model: Model;
   /** Milliseconds. */
-  readonly #retention: number;
+  readonly #lost: LostStreams;
   readonly #streams = new Set<GenerationStream>();
   #disposed = false;
 
-  private constructor(transport: Transport, model: Model, retention: number) {
+  private constructor(transport: Transport, model: Model, lost: LostStreams) {
     this.#transport = transport;
     this.#model = model;
-    this.#retention = retention;
+    this.#lost = lost;
   }
 
   /**
@@ -105,12 +111,11 @@ export class RemoteEmu implements AsyncDisposable {
    * @throws EmuError INVALID_OPTION, SERVER_UNREACHABLE, UNAUTHENTICATED, MODEL_NOT_FOUND; or `signal.reason`.
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<RemoteEmu> {
-    const { tls, apiKey = process.env['EMU_API_KEY'], retries, retentionSeconds = 30, signal } = options;
-    if (!(retentionSeconds >= 0 && retentionSeconds <= 86_400)) {
-      throw new EmuError(
-        'INVALID_OPTION',
-        `[connect] retentionSeconds must be in 0..86400, got ${retentionSeconds}`,
-      );
+    const { tls, apiKey = process.env['EMU_API_KEY'], retries, signal } = options;
+    const { reconnectSeconds = 30, retentionSeconds = 0 } = options;
+    for (const [name, value] of Object.entries({ reconnectSeconds, retentionSeconds })) {
+      if (value >= 0 && value <= 86_400) continue;
+      throw new EmuError('INVALID_OPTION', `[connect] ${name} must be in 0..86400, got ${value}`);
     }
     const transport = new Transport(parseAddress(address), { tls, apiKey, retries });
     try {
@@ -126,7 +131,10 @@ export class RemoteEmu implements AsyncDisposable {
         { signal },
       );
       if (model === undefined) throw malformed('there is no model');
-      return new RemoteEmu(transport, model, Math.min(retentionSeconds * 1000, mostRetention(info)));
+      return new RemoteEmu(transport, model, {
+        reconnect: reconnectSeconds * 1000,
+        retention: Math.min(retentionSeconds * 1000, mostRetention(info)),
+      });
     } catch (error) {
       transport.close();
       throw error;
@@ -197,14 +205,14 @@ export class RemoteEmu implements AsyncDisposable {
     const service = GenerationService.method;
     const requestId = randomUUID();
     const calls: RemoteCalls = {
-      begin: (take, signal, seed) => {
+      begin: (take, signal, again) => {
         const request = create(DecodeImageRequestSchema, {
           model: this.#model.name,
           source: { case: 'embedding', value: wireEmbedding(embeddings) },
           image: pictureToWire(options),
-          requestId: seed === undefined ? requestId : randomUUID(),
+          requestId: again === undefined ? requestId : randomUUID(),
           ...this.#retentionField(),
-          ...seedField(seed === undefined ? options : { seed }),
+          ...seedField(again?.seed ?? options.seed),
         });
         return this.#transport.stream(service.decodeImage, request, take, { signal });
       },
@@ -319,7 +327,7 @@ export class RemoteEmu implements AsyncDisposable {
     const { logprobs = false, topLogprobs = 0 } = options;
     const tokens = logprobs || options.tokens === true;
     const requestId = randomUUID();
-    const begin: RemoteCalls['begin'] = async (take, signal, seed) => {
+    const begin: RemoteCalls['begin'] = async (take, signal, again) => {
       const request = create(GenerateRequestSchema, {
         model: this.#model.name,
         input: await input(),
@@ -332,10 +340,10 @@ export class RemoteEmu implements AsyncDisposable {
           topLogprobCount: topLogprobs,
           visualEmbeddings: outputModalities.includes(OutputModality.IMAGE),
         }),
-        // One that is begun again has the seed in it, so to the server it is another request.
-        requestId: seed === undefined ? requestId : randomUUID(),
+        // The work that a stream was lost of may be on its way to its end: one that is begun again is another request.
+        requestId: again === undefined ? requestId : randomUUID(),
         ...this.#retentionField(),
-        ...seedField(seed === undefined ? options : { seed }),
+        ...seedField(again?.seed ?? options.seed),
       });
       return this.#transport.stream(service.generate, request, take, { signal });
     };
@@ -357,7 +365,7 @@ export class RemoteEmu implements AsyncDisposable {
     const work = new RemoteWork(this.#transport, calls, {
       tellsTokens,
       embeddings,
-      retention: this.#retention,
+      ...this.#lost,
     });
     const stream = new GenerationStream(work, { signal, onAbort });
     this.#streams.add(stream);
@@ -372,6 +380,7 @@ export class RemoteEmu implements AsyncDisposable {
   }
 
   #retentionField(): { readonly retention?: ReturnType<typeof duration> } {
-    return this.#retention === 0 ? {} : { retention: duration(this.#retention) };
+    const { retention } = this.#lost;
+    return retention === 0 ? {} : { retention: duration(retention) };
   }
 }

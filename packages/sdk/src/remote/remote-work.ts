@@ -12,18 +12,24 @@ type TakePart = (part: NumberedPart) => void | Promise<void>;
 
 /** A generation as its calls: from the start, again from an event on, and to stop it. Streams resolve at their end. */
 export interface RemoteCalls {
-  /** seed: of a generation that is begun again; the caller's, or the server's choice, the first time. */
-  begin(take: TakePart, signal: AbortSignal, seed?: bigint): Promise<void>;
+  /** again: of a generation that is begun again, with its seed if the server has told it. */
+  begin(take: TakePart, signal: AbortSignal, again?: { readonly seed?: bigint }): Promise<void>;
   resume(generationId: string, after: bigint, take: TakePart, signal: AbortSignal): Promise<void>;
   cancel(generationId: string): Promise<unknown>;
 }
 
+/** What becomes of streams that are lost, in milliseconds. */
+export interface LostStreams {
+  /** For so long the server is looked for; 0: a lost stream ends the generation. */
+  readonly reconnect: number;
+  /** For so long the server goes on with the work; 0: it stops. */
+  readonly retention: number;
+}
+
 /** What the caller asked for that the answer depends on. */
-export interface RemoteWorkOptions {
+export interface RemoteWorkOptions extends LostStreams {
   readonly tellsTokens: boolean;
   readonly embeddings: FloatTensor | undefined;
-  /** Milliseconds for which the server keeps a lost stream, and for which it is looked for; 0 is none. */
-  readonly retention: number;
 }
 
 /** What the server said of a generation when it began. */
@@ -35,8 +41,8 @@ interface Origin {
 
 /**
  * A generation that a server runs. A call that never reached the server is repeated; a stream that was lost half way
- * is taken up after its last event. A server that does not know it any more, since it was started anew, is asked once
- * more with the same seed, and what was told before is dropped. So the events are those of an unbroken stream.
+ * is taken up after its last event where the server keeps it. A server that does not, or that was started anew, is asked
+ * once more with the same seed, and what was told before is dropped. So the events are those of an unbroken stream.
  */
 export class RemoteWork implements GenerationWork {
   readonly #told = new Told();
@@ -45,6 +51,8 @@ export class RemoteWork implements GenerationWork {
   #before: Received | undefined;
   #origin: Origin | undefined;
   #last = 0n;
+  /** Events that have come, over all streams. */
+  #count = 0;
 
   constructor(
     readonly transport: Transport,
@@ -81,12 +89,12 @@ export class RemoteWork implements GenerationWork {
     let attempt = (): Promise<void> => this.calls.begin(take, signal);
     let lostAt = performance.now();
     for (let attempts = 0; ; attempts++) {
-      const before = this.#last;
+      const before = this.#count;
       try {
         await attempt();
         return;
       } catch (error) {
-        if (this.#last > before || attempts === 0) [attempts, lostAt] = [0, performance.now()];
+        if (this.#count > before || attempts === 0) [attempts, lostAt] = [0, performance.now()];
         const isForgotten = this.#isForgotten(error);
         if (!isForgotten) await this.#waitAfter(error, attempts, lostAt, signal);
         attempt = () => this.#again(isForgotten, take, signal);
@@ -99,7 +107,8 @@ export class RemoteWork implements GenerationWork {
     const failure =
       error instanceof TransportError && error.failure.isUnavailable ? error.failure : undefined;
     // Before the first event the whole call is repeated, by whoever called.
-    if (failure === undefined || !this.#hasBegun || !this.#isStillKept(lostAt)) throw this.#asFinal(error);
+    const mayWait = performance.now() - lostAt < this.options.reconnect;
+    if (failure === undefined || !this.#hasBegun || !mayWait) throw this.#asFinal(error);
     await pause(failure.retryAfter ?? backoff(attempts), signal);
   }
 
@@ -107,24 +116,22 @@ export class RemoteWork implements GenerationWork {
     return this.#last > 0n || this.#origin !== undefined;
   }
 
-  #isStillKept(lostAt: number): boolean {
-    return performance.now() - lostAt < this.options.retention;
-  }
-
   #again(isForgotten: boolean, take: TakePart, signal: AbortSignal): Promise<void> {
-    if (this.#origin !== undefined && this.#last > 0n && !isForgotten) {
+    const isKept = this.options.retention > 0 && !isForgotten;
+    if (isKept && this.#origin !== undefined && this.#last > 0n) {
       return this.calls.resume(this.#origin.generationId, this.#last, take, signal);
     }
     if (!this.#told.isBehind) this.#before = this.#received;
     this.#received = this.#nothing();
     this.#told.restart();
     this.#last = 0n;
-    return this.calls.begin(take, signal, this.#origin?.seed);
+    return this.calls.begin(take, signal, this.#origin ?? {});
   }
 
   #take({ sequence, event }: NumberedPart, emit: (event: GenerationEvent) => void): void | Promise<void> {
     if (sequence <= this.#last) return; // told before the stream was lost
     this.#last = sequence;
+    this.#count += 1;
     if (event.case === 'started') this.#onStarted(event.value);
     const tell = (events: readonly GenerationEvent[]): void => {
       for (const told of events) {

@@ -72,7 +72,7 @@ export function mostRetention({ limits }: GetServerInfoResponse): number {
   return Number(seconds) * 1000 + nanos / 1e6;
 }
 
-export function seedField({ seed }: { readonly seed?: number | bigint }): { readonly seed?: bigint } {
+export function seedField(seed: number | bigint | undefined): { readonly seed?: bigint } {
   return seed === undefined ? {} : { seed: BigInt(seed) };
 }
 
