@@ -201,8 +201,8 @@ export function pause(milliseconds: number, signal: AbortSignal | undefined): Pr
 }
 
 /**
- * The messages of a call as events: an async iterator over them takes a third of what a message costs. Rejects when the
- * last `take` is over, so that nobody is told of a message after the end.
+ * The messages of a call as events; iterating over them makes several promises more for each. Settles when the last
+ * `take` is over, so that nobody is told of a message after the end.
  */
 function takeAll<T>(
   call: ClientReadableStream<T>,
