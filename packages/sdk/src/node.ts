@@ -24,6 +24,7 @@ export * from './index.js';
 export { decodeImage, encodeJpeg, encodePng } from './image/node.js';
 export { backendOf, devices, type Device } from './node-device.js';
 export { readModelFiles } from './node-model.js';
+export { parseAddress, type ServerAddress } from './remote/address.js';
 export type { ConnectOptions, RemoteEmu, TlsOptions } from './remote/index.js';
 
 export interface PretrainedOptions extends EmuOptions {

@@ -41,7 +41,7 @@ With it the loop is open: requests come at that rate, in a Poisson process, howe
 
 Engine and server are warmed up first, for three times as long as a level takes: a server that runs for days is asked
 what it does then, not in its first seconds. Texts are asked for over HTTP/2 without a client library, which would take
-more of the cores than the server does; pictures through Emu.connect.
+more of the cores than the server adds to its engine; pictures through Emu.connect.
 
 With --model alone the server is started for the measurement; with --server alone the engine is not measured.
 

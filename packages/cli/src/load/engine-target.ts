@@ -1,6 +1,6 @@
 import type { Emu } from '@emu/sdk';
 
-import type { TextRequest, TextTarget } from './text-load.js';
+import { samplingOf, type TextRequest, type TextTarget } from './text-load.js';
 
 /** Texts of a model in this process. */
 export class EngineTarget implements TextTarget {
@@ -12,8 +12,7 @@ export class EngineTarget implements TextTarget {
     signal: AbortSignal,
   ): Promise<number | undefined> {
     const stream = this.emu.generate(prompt, {
-      ...{ numBeams: 1, temperature: 1, topP: 1, topK: 0 },
-      ...{ minNewTokens: tokens, maxNewTokens: tokens },
+      ...samplingOf(tokens),
       seed,
       signal,
       onAbort: 'return',

@@ -3,29 +3,27 @@ import { connect, constants, type ClientHttp2Session, type IncomingHttpHeaders }
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { GenerateRequestSchema, GenerateResponseSchema, GenerationService } from '@emu/proto';
-import { EmuError } from '@emu/sdk';
+import { EmuError, parseAddress } from '@emu/sdk';
 
-import type { TextRequest, TextTarget } from './text-load.js';
+import { samplingOf, type TextRequest, type TextTarget } from './text-load.js';
 
 const { generate } = GenerationService.method;
 const path = `/${generate.parent.typeName}/${generate.name}`;
 const { sequence, text, finished } = GenerateResponseSchema.field;
-const defaultPort = 50_051;
 
 /**
  * Texts of a server, asked for with no more than HTTP/2 itself: what a client library takes of the cores would be
- * measured as if the server took it, and that is more than the server does.
+ * measured as if the server took it, and that is more than the server adds to its engine.
  */
 export class ServerTarget implements TextTarget {
   readonly #authority: string;
   readonly #headers: Readonly<Record<string, string>>;
   #session: ClientHttp2Session;
 
-  /** address: grpc://HOST:PORT or grpcs://HOST:PORT. */
+  /** @throws EmuError INVALID_OPTION for what is no address. */
   constructor(address: string, apiKey: string | undefined) {
-    const { protocol, hostname, port } = new URL(address);
-    const scheme = protocol === 'grpcs:' ? 'https' : 'http';
-    this.#authority = `${scheme}://${hostname}:${port === '' ? defaultPort : port}`;
+    const { target, tls } = parseAddress(address);
+    this.#authority = `${tls ? 'https' : 'http'}://${target}`;
     this.#headers = {
       ':method': 'POST',
       ':path': path,
@@ -85,10 +83,7 @@ export class ServerTarget implements TextTarget {
 function requestBytes({ prompt, tokens, seed }: TextRequest): Uint8Array {
   const request = create(GenerateRequestSchema, {
     input: { case: 'prompt', value: { parts: [{ data: { case: 'text', value: prompt } }] } },
-    sampling: {
-      ...{ numBeams: 1, temperature: 1, topP: 1, topK: 0 },
-      ...{ minNewTokens: tokens, maxNewTokens: tokens },
-    },
+    sampling: samplingOf(tokens),
     seed: BigInt(seed),
   });
   return toBinary(GenerateRequestSchema, request);

@@ -3,12 +3,19 @@ import { setMaxListeners } from 'node:events';
 import { Arrivals, uniform } from './arrivals.js';
 import { Latencies } from './latencies.js';
 
-/** A text that is drawn with temperature 1: a model that takes the likeliest may say half a character for ever. */
+/** A text that a load asks for. */
 export interface TextRequest {
   readonly prompt: string;
   /** Tokens of the answer, no more and no fewer. */
   readonly tokens: number;
   readonly seed: number;
+}
+
+/** How every target draws its texts: a model that takes the likeliest may say half a character for ever. */
+export function samplingOf(tokens: number): {
+  readonly [K in 'numBeams' | 'temperature' | 'topP' | 'topK' | 'minNewTokens' | 'maxNewTokens']: number;
+} {
+  return { numBeams: 1, temperature: 1, topP: 1, topK: 0, minNewTokens: tokens, maxNewTokens: tokens };
 }
 
 /** A model that texts are asked of: here or on a server. */

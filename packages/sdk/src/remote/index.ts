@@ -1,5 +1,4 @@
 /* A model on a server, with the verbs and events of the local one. */
-export { parseAddress } from './address.js';
 export type { ServerAddress } from './address.js';
 export { RemoteEmu } from './remote-emu.js';
 export type { ConnectOptions } from './remote-emu.js';
